@@ -1,0 +1,66 @@
+"""The `geofcs` command: its sub-commands, and how a failure becomes one line and an exit code."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from types import FrameType
+from typing import Annotated
+
+import typer
+
+from geofcs import __version__
+from geofcs.cli.terminal import stderr
+from geofcs.errors import GeofcsError
+
+INTERRUPTED = 130
+TERMINATED = 143
+
+app = typer.Typer(
+    name="geofcs",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="From-to change maps and polygons from two georeferenced images of any size.",
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"geofcs {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[  # noqa: ARG001 (acted on in its callback)
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run the command line; a `GeofcsError` ends it with one line on stderr and its exit code."""
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        app()
+    except GeofcsError as error:
+        stderr.print(f"geofcs: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        _leave_at_once(INTERRUPTED)
+
+
+def _terminate(_signal: int, _frame: FrameType | None) -> None:
+    _leave_at_once(TERMINATED)
+
+
+def _leave_at_once(exit_code: int) -> None:
+    """End without waiting for worker threads: whatever is not yet under its final name is redone from the journal."""
+    stderr.print("geofcs: interrupted; the same command goes on from here", markup=False, highlight=False)
+    sys.stdout.flush()
+    os._exit(exit_code)

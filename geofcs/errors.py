@@ -1,0 +1,45 @@
+"""The ways in which a command can fail, each with its exit code; a message says what is wrong, where, and the cure."""
+
+from __future__ import annotations
+
+
+class GeofcsError(Exception):
+    """A failure that the user can understand and mend: shown as one line, without a traceback."""
+
+    exit_code = 1
+
+
+class UsageError(GeofcsError):
+    """The command line contradicts itself."""
+
+    exit_code = 2
+
+
+class InputError(GeofcsError):
+    """An input, or the plan made from the inputs, cannot be worked with."""
+
+    exit_code = 3
+
+
+class SourceError(GeofcsError):
+    """A source that could be opened cannot be read any more."""
+
+    exit_code = 4
+
+
+class OutputError(GeofcsError):
+    """An output exists, cannot be written, or would be too large."""
+
+    exit_code = 5
+
+
+class ComputeError(GeofcsError):
+    """The model ran out of memory or produced numbers that are not finite."""
+
+    exit_code = 6
+
+
+class VerificationError(GeofcsError):
+    """What was written is not what was computed."""
+
+    exit_code = 8
