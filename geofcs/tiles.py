@@ -6,8 +6,8 @@ cannot depend on workers or blocks.
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -128,8 +128,8 @@ class Lattice:
         row_cuts = even_cuts(self.rows.count, self._row_parts(workers, across))
         return [
             Block(first_row, stop_row, first_col, stop_col)
-            for first_row, stop_row in pairs(row_cuts)
-            for first_col, stop_col in pairs(column_cuts)
+            for first_row, stop_row in itertools.pairwise(row_cuts)
+            for first_col, stop_col in itertools.pairwise(column_cuts)
         ]
 
     def _row_parts(self, workers: int, across: int) -> int:
@@ -156,8 +156,3 @@ class Lattice:
 def even_cuts(count: int, parts: int) -> list[int]:
     """`parts` + 1 indices that cut range(count) into runs whose lengths differ by one at most."""
     return [count * part // parts for part in range(parts + 1)]
-
-
-def pairs(cuts: list[int]) -> Iterator[tuple[int, int]]:
-    """Each run between neighbouring cuts."""
-    return zip(cuts[:-1], cuts[1:], strict=True)
