@@ -20,6 +20,9 @@ NO_CHANGE = 0
 IGNORE = 255
 """The id of label pixels that count in no loss and no metric."""
 
+PERCENT_NODATA = 255
+"""The value of a pixel without a change score in a percent raster; land-cover rasters use it too."""
+
 MOST_CLASSES_IN_A_BYTE = 16
 """With more classes than this ("no change" counted), codes no longer fit below 255 and rasters become uint16."""
 

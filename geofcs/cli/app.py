@@ -11,18 +11,19 @@ from typing import Annotated
 import typer
 
 from geofcs import __version__
+from geofcs.cli.detect import detect
 from geofcs.cli.terminal import stderr
 from geofcs.errors import GeofcsError
 
-INTERRUPTED = 130
-TERMINATED = 143
+SIGNAL_EXIT_CODE = 128
+"""Added to a signal's number: 130 for an interrupt, 143 for a termination."""
 
 app = typer.Typer(
     name="geofcs",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    rich_markup_mode=None,
+    rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
     help="From-to change maps and polygons from two georeferenced images of any size.",
 )
@@ -43,24 +44,23 @@ def _root(
     pass
 
 
+app.command()(detect)
+
+
 def main() -> None:
     """Run the command line; a `GeofcsError` ends it with one line on stderr and its exit code."""
-    signal.signal(signal.SIGTERM, _terminate)
+    signal.signal(signal.SIGINT, _leave_at_once)
+    signal.signal(signal.SIGTERM, _leave_at_once)
     try:
         app()
     except GeofcsError as error:
         stderr.print(f"geofcs: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        _leave_at_once(INTERRUPTED)
 
 
-def _terminate(_signal: int, _frame: FrameType | None) -> None:
-    _leave_at_once(TERMINATED)
-
-
-def _leave_at_once(exit_code: int) -> None:
+def _leave_at_once(signal_number: int, _frame: FrameType | None) -> None:
     """End without waiting for worker threads: whatever is not yet under its final name is redone from the journal."""
-    stderr.print("geofcs: interrupted; the same command goes on from here", markup=False, highlight=False)
+    stderr.show_cursor()
+    stderr.print("geofcs: interrupted; give the same command again to go on", markup=False, highlight=False)
     sys.stdout.flush()
-    os._exit(exit_code)
+    os._exit(SIGNAL_EXIT_CODE + signal_number)

@@ -1,0 +1,66 @@
+"""`geofcs detect`: two GeoTIFFs in, change rasters and from-to polygons out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from geofcs.cli import options
+
+
+def detect(
+    t1: options.T1,
+    t2: options.T2,
+    weights: options.Weights,
+    bands: options.Bands = None,
+    bands_t1: options.BandsT1 = None,
+    bands_t2: options.BandsT2 = None,
+    aoi: options.Aoi = None,
+    mask_t1: options.MaskT1 = None,
+    mask_t2: options.MaskT2 = None,
+    scale: options.Scale = None,
+    scale_per_date: options.ScalePerDate = False,
+    resampling: options.Resampling = None,
+    assume_crs: options.AssumeCrs = None,
+    assume_aligned: options.AssumeAligned = False,
+    threshold: options.Threshold = 0.5,
+    tile: options.Tile = None,
+    overlap: options.Overlap = None,
+    batch: options.Batch = None,
+    device: options.Device = "auto",
+    precision: options.ModelPrecision = options.Precision.AUTO,
+    threads: options.Threads = None,
+    workers: options.Workers = None,
+    out: options.Out = None,
+    landcover: options.Landcover = False,
+    min_area: options.MinArea = 0.0,
+    max_polygons: options.MaxPolygons = 5_000_000,
+    date_t1: options.DateT1 = None,
+    date_t2: options.DateT2 = None,
+    overwrite: options.Overwrite = False,
+    restart: options.Restart = False,
+    quiet: options.Quiet = False,
+    json: options.Json = False,
+) -> None:
+    """Find what changed between two images of one place, and from what to what.
+
+    Writes change.tif, probability.tif, changes.gpkg and run.json into the output folder. After an interruption the
+    same command goes on from where it was.
+    """
+    from geofcs.cli.progress import listener_for
+    from geofcs.detect import detect as run
+    from geofcs.plan import DetectRequest
+    from geofcs.scene import SceneOptions
+
+    folder = out or Path(f"{Path(t1).stem}_{Path(t2).stem}_change")
+    scene = SceneOptions(
+        bands=bands, bands_t1=bands_t1, bands_t2=bands_t2, aoi=aoi, mask_t1=mask_t1, mask_t2=mask_t2, scale=scale,
+        scale_per_date=scale_per_date, resampling=resampling, assume_crs=assume_crs, assume_aligned=assume_aligned,
+    )  # fmt: skip
+    request = DetectRequest(
+        t1=t1, t2=t2, out=folder.absolute(), weights=weights, scene=scene, tile=tile, overlap=overlap,
+        threshold=threshold, batch=batch, device=device, precision=precision.value, threads=threads, workers=workers,
+        landcover=landcover, min_area=min_area, max_polygons=max_polygons, date_t1=date_t1, date_t2=date_t2,
+        overwrite=overwrite, restart=restart,
+    )  # fmt: skip
+    with listener_for(quiet=quiet, as_json=json) as listener:
+        listener.done(folder, run(request, listener))

@@ -1,0 +1,165 @@
+"""The raster products: strips put together as cloud-optimised GeoTIFFs with classes and colours, and compared."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import numpy as np
+import rasterio
+import rasterio.shutil
+from rasterio._err import CPLE_BaseError  # escapes from rasterio.shutil.copy
+from rasterio.errors import RasterioError
+from rasterio.windows import Window
+
+from geofcs.classes import PERCENT_NODATA, ClassScheme, Colour, scheme_to_json
+from geofcs.errors import OutputError, VerificationError
+from geofcs.gdal import gdal_settings
+from geofcs.grid import Grid
+from geofcs.strips import Strip, read_strip, sync
+
+CLASSES_TAG = "GEOFCS_CLASSES"
+INTERNAL_TILE = 512
+"""Side of a COG's internal tiles in pixels, the COG driver's own default."""
+
+GDAL_TYPES = {"uint8": "Byte", "uint16": "UInt16"}
+
+
+@dataclass(frozen=True)
+class Product:
+    """A one-band raster: which band of the strips it shows, and what its values mean."""
+
+    file_name: str
+    band: int
+    nodata: int
+    dtype: str
+    description: str
+    overviews: str
+    names: Mapping[int, str] = field(default_factory=dict)
+    colours: Mapping[int, Colour] = field(default_factory=dict)
+
+
+def products_of(scheme: ClassScheme, landcover: bool) -> list[Product]:
+    """The rasters of a run, in the order of the strips' bands."""
+    dtype = scheme.code_dtype.name
+    change = Product(
+        "change.tif", 1, scheme.nodata, dtype, "from-to code", "MODE",
+        {0: "no change", **{each.code: each.name for each in scheme.transitions}},
+        {0: (255, 255, 255), **{each.code: each.colour for each in scheme.transitions}},
+    )  # fmt: skip
+    percent = Product("probability.tif", 2, PERCENT_NODATA, "uint8", "change score in percent", "AVERAGE")
+    covers = [
+        Product(
+            f"landcover_t{date}.tif", 2 + date, 255, "uint8", f"land cover at t{date} where changed", "MODE",
+            {0: "no change", **{each: scheme.cover_name(each) for each in range(1, scheme.count)}},
+            {0: (255, 255, 255), **{each: cover.colour for each, cover in enumerate(scheme.land_covers, 1)}},
+        )
+        for date in (1, 2)
+    ]  # fmt: skip
+    return [change, percent, *(covers if landcover else ())]
+
+
+def write_products(
+    folder: Path,
+    products: Sequence[Product],
+    strip_folder: Path,
+    strips: Sequence[Strip],
+    grid: Grid,
+    scheme: ClassScheme,
+    progress: Callable[[int], None],
+) -> None:
+    """Write each product into `folder` as a COG, decode every block of it and compare with the strips.
+
+    `progress` is told of pixels written or compared. Raises `OutputError` when a file cannot be written and
+    `VerificationError` when one does not hold what it should.
+    """
+    for product in products:
+        path = folder / product.file_name
+        _write_cog(path, _mosaic(product, strip_folder, strips, grid, scheme), product.overviews)
+        if product.names:
+            _write_category_names(path, product.names)
+        _compare(path, product, strip_folder, strips)
+        progress(grid.height * grid.width)
+
+
+def _write_cog(path: Path, mosaic: str, overviews: str) -> None:
+    """Copy the mosaic (VRT text) into a COG at `path`."""
+    try:
+        with gdal_settings(), rasterio.open(mosaic) as source:
+            rasterio.shutil.copy(
+                source, path, driver="COG", compress="deflate", blocksize=INTERNAL_TILE, bigtiff="IF_SAFER",
+                overview_resampling=overviews,
+            )  # fmt: skip
+        sync(path)
+    except (RasterioError, CPLE_BaseError, OSError) as error:
+        raise OutputError(f"{path}: cannot write: {error}; free some space and give the same command again") from error
+
+
+def _mosaic(product: Product, strip_folder: Path, strips: Sequence[Strip], grid: Grid, scheme: ClassScheme) -> str:
+    """One band of all strips as the text of a virtual raster: nothing is written twice."""
+    root = ET.Element("VRTDataset", rasterXSize=str(grid.width), rasterYSize=str(grid.height))
+    if grid.crs is not None:
+        ET.SubElement(root, "SRS", dataAxisToSRSAxisMapping="1,2").text = grid.crs.to_wkt()
+        ET.SubElement(root, "GeoTransform").text = ", ".join(repr(each) for each in grid.transform.to_gdal())
+    ET.SubElement(_metadata(root), "MDI", key=CLASSES_TAG).text = scheme_to_json(scheme)
+    band = ET.SubElement(root, "VRTRasterBand", dataType=GDAL_TYPES[product.dtype], band="1")
+    ET.SubElement(band, "Description").text = product.description
+    ET.SubElement(band, "NoDataValue").text = str(product.nodata)
+    if product.colours:
+        _add_colours(band, product)
+    for strip in strips:
+        source = ET.SubElement(band, "SimpleSource")
+        ET.SubElement(source, "SourceFilename", relativeToVRT="0").text = str((strip_folder / strip.name).absolute())
+        ET.SubElement(source, "SourceBand").text = str(product.band)
+        size = {"xSize": str(strip.width), "ySize": str(strip.height)}
+        ET.SubElement(source, "SrcRect", xOff="0", yOff="0", **size)
+        ET.SubElement(source, "DstRect", xOff=str(strip.left), yOff=str(strip.top), **size)
+    return ET.tostring(root, encoding="unicode")
+
+
+def _metadata(root: ET.Element) -> ET.Element:
+    metadata = ET.SubElement(root, "Metadata")
+    ET.SubElement(metadata, "MDI", key="AREA_OR_POINT").text = "Area"
+    return metadata
+
+
+def _add_colours(band: ET.Element, product: Product) -> None:
+    ET.SubElement(band, "ColorInterp").text = "Palette"
+    table = ET.SubElement(band, "ColorTable")
+    for value in range(product.nodata + 1):
+        r, g, b = product.colours.get(value, (0, 0, 0))
+        alpha = "255" if value in product.colours else "0"
+        ET.SubElement(table, "Entry", c1=str(r), c2=str(g), c3=str(b), c4=alpha)
+
+
+def _write_category_names(path: Path, names: Mapping[int, str]) -> None:
+    """The side file `path`.aux.xml in which GDAL and GIS programs look for the names of values."""
+    root = ET.Element("PAMDataset")
+    categories = ET.SubElement(ET.SubElement(root, "PAMRasterBand", band="1"), "CategoryNames")
+    for value in range(max(names) + 1):
+        ET.SubElement(categories, "Category").text = names.get(value, "")
+    ET.indent(root)
+    side_file = path.with_name(f"{path.name}.aux.xml")
+    side_file.write_text(ET.tostring(root, encoding="unicode") + "\n", encoding="utf-8")
+
+
+def _compare(path: Path, product: Product, strip_folder: Path, strips: Sequence[Strip]) -> None:
+    """Read back every pixel of the product and every block of its overviews."""
+    try:
+        with gdal_settings(), rasterio.open(path, driver="GTiff") as file:
+            for strip in strips:
+                window = Window(strip.left, strip.top, strip.width, strip.height)
+                if not np.array_equal(file.read(1, window=window), read_strip(strip_folder, strip)[product.band - 1]):
+                    raise VerificationError(
+                        f"{path}: rows from {strip.top} on are not what was computed: the disk or memory may be "
+                        "failing; give the same command again"
+                    )
+            levels = range(len(file.overviews(1)))
+        for level in levels:
+            with gdal_settings(), rasterio.open(path, driver="GTiff", overview_level=level) as overview:
+                for _, window in overview.block_windows(1):
+                    overview.read(1, window=window)
+    except RasterioError as error:
+        raise VerificationError(f"{path}: cannot be read back: {error}; give the same command again") from error

@@ -1,0 +1,93 @@
+"""A trained model made ready to score tiles: loaded once per process, on one device, in one precision."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from geofcs.errors import InputError
+from geofcs.model.interface import Scores, scores_of
+from geofcs.model.weights import load_weights
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+Colour = tuple[float, float, float]
+
+_loading = threading.Lock()
+_loaded: dict[ModelSource, ModelScorer] = {}
+
+
+@dataclass(frozen=True)
+class ModelSource:
+    """Which model a worker is to load, and how; small enough to send."""
+
+    weights: Path
+    sha256: str
+    device: str
+    precision: str
+
+    def load(self) -> ModelScorer:
+        """The scorer, loaded at the first call in a process and shared by its threads."""
+        with _loading:
+            if self not in _loaded:
+                _loaded.clear()
+                _loaded[self] = _load(self)
+            return _loaded[self]
+
+
+class ModelScorer:
+    """Softmax scores of batches of tiles by one model."""
+
+    def __init__(self, model: nn.Module, mean_colours: tuple[Colour, Colour], device: str, precision: str) -> None:
+        self.device = torch.device(device)
+        self.mean_colours = mean_colours
+        self._model = model.to(self.device).eval()
+        self._dtype = DTYPES[precision]
+
+    def __call__(self, t1: Tensor, t2: Tensor) -> Scores:
+        """Float32 scores of two batches (b, 3, tile, tile), RGB 0-255."""
+        with torch.inference_mode(), self._precision():
+            return scores_of(self._model(t1, t2))
+
+    def _precision(self) -> AbstractContextManager[object]:
+        if self._dtype is torch.float32:
+            return nullcontext()
+        return torch.autocast(self.device.type, self._dtype)
+
+
+def _load(source: ModelSource) -> ModelScorer:
+    loaded = load_weights(source.weights)
+    if loaded.info.sha256 != source.sha256:
+        raise InputError(f"{source.weights}: has changed since the run was planned: give the command again")
+    return ModelScorer(loaded.model, loaded.info.mean_colours, source.device, source.precision)
+
+
+def chosen_device(wanted: str) -> str:
+    """`auto` becomes cuda, mps or cpu, whichever is there first; anything else is checked.
+
+    Raises `InputError` for a device that is not there.
+    """
+    present = ["cpu"]
+    if torch.backends.mps.is_available():
+        present.insert(0, "mps")
+    if torch.cuda.is_available():
+        present.insert(0, "cuda")
+    if wanted == "auto":
+        return present[0]
+    if wanted not in present:
+        raise InputError(f"--device {wanted}: is not there; this machine has {', '.join(present)}")
+    return wanted
+
+
+def chosen_precision(wanted: str, device: str) -> str:
+    """`auto` becomes bf16 on GPUs that compute in it, fp16 on older ones, and fp32 elsewhere."""
+    if wanted != "auto":
+        return wanted
+    if device != "cuda":
+        return "fp32"
+    return "bf16" if torch.cuda.is_bf16_supported() else "fp16"

@@ -1,0 +1,115 @@
+"""Strips: the small checked GeoTIFFs that finished pixels are kept in until the rasters are put together."""
+
+from __future__ import annotations
+
+import os
+import uuid
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import rasterio
+from rasterio.errors import RasterioError
+
+from geofcs.errors import OutputError
+from geofcs.gdal import gdal_settings
+from geofcs.tiles import Block, Lattice
+
+CHECKSUM_TAG = "GEOFCS_CRC32"
+Layers = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Strip:
+    """A unit of writing: what tile row `row` owns of the tile columns [first_col, stop_col), with its pixel window."""
+
+    row: int
+    first_col: int
+    stop_col: int
+    top: int
+    left: int
+    height: int
+    width: int
+
+    @property
+    def name(self) -> str:
+        """The file's name: by tile row and first tile column."""
+        return f"{self.row:05d}-{self.first_col:05d}.tif"
+
+
+def strips_of(lattice: Lattice, block: Block) -> list[Strip]:
+    """The strips of a block from top to bottom."""
+    left, right = lattice.cols.owned(block.first_col, block.stop_col)
+    strips = []
+    for row in range(block.first_row, block.stop_row):
+        top, bottom = lattice.rows.owned(row, row + 1)
+        strips.append(Strip(row, block.first_col, block.stop_col, top, left, bottom - top, right - left))
+    return strips
+
+
+def write_strip(folder: Path, strip: Strip, layers: Layers) -> None:
+    """Write `layers` (bands, h, w) as a strip; it appears under its name only complete and on disk.
+
+    Raises `OutputError` when it cannot be written.
+    """
+    temporary = folder / f"{strip.name}.{uuid.uuid4().hex}.tmp"
+    bands, height, width = layers.shape
+    try:
+        with (
+            gdal_settings(),
+            rasterio.open(
+                temporary, "w", driver="GTiff", count=bands, height=height, width=width, dtype=layers.dtype,
+                compress="deflate", zlevel=1, interleave="band", blockysize=min(64, height), BIGTIFF="IF_SAFER",
+            ) as file,
+        ):  # fmt: skip
+            file.write(layers)
+            file.update_tags(**{CHECKSUM_TAG: _checksum(layers)})
+        if not _is_sound(temporary, layers.shape, layers.dtype):
+            raise OutputError(f"{temporary}: what was written cannot be read back; is the disk full or failing?")
+        sync(temporary)
+        temporary.replace(folder / strip.name)
+    except (RasterioError, OSError) as error:
+        raise OutputError(
+            f"{temporary}: cannot write: {error}; free some space and give the same command again"
+        ) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def read_strip(folder: Path, strip: Strip) -> Layers:
+    """All bands of a strip, (bands, h, w)."""
+    with gdal_settings(), rasterio.open(folder / strip.name, driver="GTiff") as file:
+        layers: Layers = file.read()
+        return layers
+
+
+def has_sound_strip(folder: Path, strip: Strip, bands: int, dtype: np.dtype[Any]) -> bool:
+    """Whether the strip exists, has the right shape and type, and its pixels match their checksum."""
+    path = folder / strip.name
+    return path.exists() and _is_sound(path, (bands, strip.height, strip.width), dtype)
+
+
+def sync(path: Path) -> None:
+    """Wait until the file's content is on disk."""
+    descriptor = os.open(path, os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _is_sound(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> bool:
+    try:
+        with gdal_settings(), rasterio.open(path, driver="GTiff") as file:
+            if (file.count, file.height, file.width) != shape or np.dtype(file.dtypes[0]) != dtype:
+                return False
+            return bool(file.tags().get(CHECKSUM_TAG) == _checksum(file.read()))
+    except RasterioError:
+        return False
+
+
+def _checksum(layers: Layers) -> str:
+    return f"{zlib.crc32(np.ascontiguousarray(layers).data):08x}"
