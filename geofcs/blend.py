@@ -65,13 +65,17 @@ class RowBlend:
         left, right = max(start, self._first), min(start + width, self._stop)
         return slice(left - self._first, right - self._first), slice(left - start, right - start)
 
+    def scores(self, height: int) -> Tensor:
+        """Blended scores of the top `height` pixel rows, (1 + 2(K - 1), height, width): change, then t1's, then t2's."""
+        return self._sums[:, :height]
+
     def finish(self, height: int, threshold: float) -> Labels:
         """Labels of the top `height` pixel rows, which no later tile touches, by the consistent variant (spec 5).
 
         Changed is a blended change score above `threshold`; the land covers are the highest blended scores among
         classes 1..K-1, looked at only where changed. Invalid pixels are nodata in every map.
         """
-        score = self._sums[0, :height]
+        score = self.scores(height)[0]
         valid = self._valid[:height]
         changed = (score > threshold).cpu().numpy() & valid
         dtype = self._scheme.code_dtype
@@ -93,7 +97,7 @@ class RowBlend:
         maps = np.zeros(changed.shape, dtype), np.zeros(changed.shape, dtype)
         if covers and changed.any():
             where = torch.from_numpy(changed).to(self._sums.device)
-            scores = self._sums[1:, : changed.shape[0]][:, where].cpu().numpy()
+            scores = self.scores(len(changed))[1:, where].cpu().numpy()
             for cover, of_date in zip(maps, (scores[:covers], scores[covers:]), strict=True):
                 cover[changed] = of_date.argmax(0) + 1
         return maps

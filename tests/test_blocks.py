@@ -1,0 +1,193 @@
+"""Blocks: what they compute depends on the lattice alone."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from geofcs.blend import RowBlend
+from geofcs.blocks import BlockCounts, BlockJob, prefetched, run_block
+from geofcs.classes import SECOND
+from geofcs.errors import ComputeError
+from geofcs.model.interface import Scores
+from geofcs.strips import read_strip, strips_of
+from geofcs.tiles import Block, Lattice
+from tests.stubs import StubPair, StubScorer, StubScorerSource
+
+
+def stub_job(folder: Path, height: int = 300, width: int = 400, tile: int = 64, overlap: int = 16) -> BlockJob:
+    folder.mkdir(exist_ok=True)
+    return BlockJob(
+        pair=StubPair(height, width, hole=100),
+        lattice=Lattice.over(height, width, tile, overlap),
+        scheme=SECOND,
+        scorer=StubScorerSource(divisor=width),
+        batch=1,
+        threads=1,
+        threshold=0.5,
+        landcover=True,
+        strips=folder,
+    )
+
+
+def nobody(_tiles: int) -> None:
+    pass
+
+
+def mosaic(job: BlockJob, blocks: list[Block]) -> np.ndarray:
+    """All bands of the whole scene, put together from the strips."""
+    whole = np.zeros((job.bands, *job.pair.grid.shape), np.uint8)
+    for block in blocks:
+        for strip in strips_of(job.lattice, block):
+            layers = read_strip(job.strips, strip)
+            whole[:, strip.top : strip.top + strip.height, strip.left : strip.left + strip.width] = layers
+    return whole
+
+
+def run(job: BlockJob, workers: int, most_columns: int) -> np.ndarray:
+    blocks = job.lattice.blocks(workers, most_columns)
+    for block in blocks:
+        run_block(job, block, nobody)
+    return mosaic(job, blocks)
+
+
+@pytest.mark.parametrize("overlap", [0, 1, 16, 40, 63])
+def test_a_scene_of_its_own_coordinates_comes_back(tmp_path: Path, overlap: int) -> None:
+    job = stub_job(tmp_path / "strips", overlap=overlap)
+    codes, percent, cover_t1, cover_t2 = run(job, 1, 32)
+    rows, cols = np.mgrid[0:300, 0:400]
+    valid = ~((rows >= 100) & (rows < 140) & (cols >= 100) & (cols < 140))
+    assert (codes[~valid] == SECOND.nodata).all()
+    assert (percent[~valid] == 255).all()
+    np.testing.assert_allclose(percent[valid], 100 * cols[valid] / 400, atol=0.501)
+    changed = valid & (cols > 200)
+    assert (codes[valid & (cols < 200)] == 0).all()
+    assert (cover_t1[changed] == rows[changed] // 50 % 6 + 1).all()
+    assert (cover_t2[changed] == cols[changed] // 50 % 6 + 1).all()
+    assert (codes[changed] == SECOND.encode(cover_t1[changed], cover_t2[changed])).all()
+
+
+def test_blended_scores_of_coordinates_are_the_coordinates_to_rounding() -> None:
+    lattice = Lattice.over(150, 200, 64, 16)
+    block = lattice.blocks(1)[0]
+    blend = RowBlend(lattice, block, SECOND, torch.device("cpu"))
+    for row, top in enumerate(lattice.rows.starts):
+        blend.advance(top - lattice.rows.starts[max(0, row - 1)])
+        for col, left in enumerate(lattice.cols.starts):
+            place = (left + torch.arange(64.0)).expand(64, 64) + 200 * (top + torch.arange(64.0))[:, None]
+            zeros = torch.zeros(6, 64, 64)
+            blend.add_scores(row, col, Scores(place, zeros, zeros))
+        first, stop = lattice.rows.owned(row, row + 1)
+        expected = torch.arange(200.0) + 200 * torch.arange(float(first), stop)[:, None]
+        torch.testing.assert_close(blend.scores(stop - first)[0], expected, rtol=3e-7, atol=0)
+
+
+@pytest.mark.parametrize(("workers", "most_columns", "batch"), [(1, 3, 1), (4, 32, 1), (2, 1, 1), (3, 2, 3)])
+def test_pixels_do_not_depend_on_how_the_work_is_split(
+    tmp_path: Path, workers: int, most_columns: int, batch: int
+) -> None:
+    whole = run(replace(stub_job(tmp_path / "whole"), batch=batch), 1, 32)
+    split = run(replace(stub_job(tmp_path / "split"), batch=batch), workers, most_columns)
+    assert (whole == split).all()
+
+
+class SlotScorer(StubScorer):
+    """Scores that betray the slot a tile had in its batch."""
+
+    def __call__(self, t1: Tensor, t2: Tensor) -> Scores:
+        slots = torch.linspace(0, 0.4, len(t1))[:, None, None]
+        return super().__call__(t1, t2)._replace(change=slots.expand(t1[:, 0].shape))
+
+
+class SlotScorerSource(StubScorerSource):
+    def load(self) -> SlotScorer:
+        return SlotScorer(self.divisor)
+
+
+def test_a_tile_has_the_same_slot_of_a_batch_in_any_block(tmp_path: Path) -> None:
+    job = replace(stub_job(tmp_path / "whole"), batch=3, scorer=SlotScorerSource(1))
+    whole = run(job, 1, 32)
+    assert len(np.unique(whole[1])) > 3
+    assert (run(replace(stub_job(tmp_path / "split"), batch=3, scorer=SlotScorerSource(1)), 3, 2) == whole).all()
+
+
+def test_a_block_taken_up_again_rewrites_only_what_is_missing_or_damaged(tmp_path: Path) -> None:
+    job = stub_job(tmp_path / "strips")
+    block = job.lattice.blocks(1)[0]
+    run_block(job, block, nobody)
+    before = {path.name: hashlib.sha256(path.read_bytes()).digest() for path in job.strips.iterdir()}
+    strips = strips_of(job.lattice, block)
+    (job.strips / strips[2].name).unlink()
+    damaged = job.strips / strips[4].name
+    damaged.write_bytes(damaged.read_bytes()[:-40])
+    told: list[int] = []
+    counts = run_block(job, block, told.append)
+    assert counts == BlockCounts(len(strips) - 2, 2, counts.tiles_scored, counts.tiles_empty)
+    assert counts.tiles_scored + counts.tiles_empty == 4 * job.lattice.cols.count
+    assert sum(told) == job.lattice.tiles_to_compute(block)
+    assert {path.name: hashlib.sha256(path.read_bytes()).digest() for path in job.strips.iterdir()} == before
+
+
+def test_tiles_without_a_valid_pixel_skip_the_model(tmp_path: Path) -> None:
+    job = stub_job(tmp_path / "strips", tile=32, overlap=4)
+    counts = run_block(job, job.lattice.blocks(1)[0], nobody)
+    assert counts.tiles_empty == 1
+    assert counts.tiles_scored == job.lattice.count - 1
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (5, 40), (64, 63), (20, 300)])
+def test_a_scene_smaller_than_a_tile_is_computed_whole(tmp_path: Path, height: int, width: int) -> None:
+    job = replace(stub_job(tmp_path / "strips", height, width), pair=StubPair(height, width))
+    _codes, percent, _, _ = run(job, 1, 32)
+    np.testing.assert_allclose(percent, np.broadcast_to(100 * np.arange(width) / width, (height, width)), atol=0.501)
+
+
+class BrokenScorer(StubScorer):
+    def __call__(self, t1: Tensor, t2: Tensor) -> Scores:
+        scores = super().__call__(t1, t2)
+        scores.change[t1[:, 0] == 130] = torch.nan
+        return scores
+
+
+class BrokenScorerSource(StubScorerSource):
+    def load(self) -> BrokenScorer:
+        return BrokenScorer(self.divisor)
+
+
+def test_scores_that_are_not_finite_name_their_tile(tmp_path: Path) -> None:
+    job = replace(stub_job(tmp_path / "strips"), scorer=BrokenScorerSource(1))
+    with pytest.raises(ComputeError, match="tile at row 96, column 0"):
+        run_block(job, job.lattice.blocks(1)[0], nobody)
+
+
+def test_prefetched_items_keep_their_order_and_an_error_its_place() -> None:
+    def items() -> object:
+        yield from range(5)
+        raise ValueError("sixth")
+
+    seen = []
+    with pytest.raises(ValueError, match="sixth"):
+        for item in prefetched(items(), 3):  # type: ignore[arg-type, var-annotated]
+            seen.append(item)
+    assert seen == [0, 1, 2, 3, 4]
+
+
+def test_leaving_a_prefetched_loop_early_closes_the_generator() -> None:
+    closed = []
+
+    def items() -> object:
+        try:
+            yield from range(100)
+        finally:
+            closed.append(True)
+
+    stream = prefetched(items(), 2)  # type: ignore[arg-type, var-annotated]
+    assert next(stream) == 0
+    stream.close()  # type: ignore[attr-defined]
+    assert closed

@@ -1,0 +1,221 @@
+"""The whole job on real files: same bytes however it is split or interrupted, and clear words for bad input."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import geopandas
+import numpy as np
+import pyogrio
+import pytest
+import rasterio
+
+from geofcs.classes import SECOND
+from geofcs.detect import detect
+from geofcs.errors import InputError, OutputError
+from geofcs.model.build import build
+from geofcs.model.config import pico
+from geofcs.model.weights import save_weights
+from geofcs.plan import DetectRequest
+from geofcs.scene import SceneOptions
+from geofcs.synthetic import SyntheticParameters
+from geofcs.synthetic.write import write_scenes
+
+
+class Silent:
+    """A listener that remembers what it was told."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+        self.total = self.done = 0
+
+    def note(self, sentence: str) -> None:
+        self.notes.append(sentence)
+
+    def stage(self, name: str, total: int, unit: str, pixels_per_unit: float) -> None:
+        assert self.done == self.total, f"the stage before {name} was not told to its end"
+        self.total, self.done = total, 0
+
+    def advance(self, units: int) -> None:
+        self.done += units
+
+
+@dataclass(frozen=True)
+class Material:
+    """A scene pair and weights, on disk."""
+
+    t1: Path
+    t2: Path
+    weights: Path
+
+    def request(self, out: Path, **changes: object) -> DetectRequest:
+        """Small tiles, so that a small scene has many; untrained weights find change everywhere without a threshold."""
+        given: dict[str, object] = {"tile": 64, "overlap": 16, "threads": 1, "workers": 1, "threshold": 0.5, **changes}
+        return DetectRequest(str(self.t1), str(self.t2), out, self.weights, **given)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="session")
+def material(tmp_path_factory: pytest.TempPathFactory) -> Material:
+    folder = tmp_path_factory.mktemp("material")
+    write_scenes(folder, SyntheticParameters(seed=3), height=300, width=420)
+    config = pico(classes=SECOND.count, width=8)
+    weights = folder / "untrained.safetensors"
+    save_weights(weights, build(config, seed=0), config, SECOND, tile=64, trained="not trained")
+    return Material(folder / "t1.tif", folder / "t2.tif", weights)
+
+
+def raster_hashes(out: Path) -> dict[str, str]:
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(out.glob("*.tif*"))}
+
+
+@pytest.fixture(scope="session")
+def undisturbed(material: Material, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The output of one worker that was left alone."""
+    out = tmp_path_factory.mktemp("undisturbed") / "out"
+    detect(material.request(out, landcover=True), Silent())
+    return out
+
+
+def test_outputs_open_and_agree(material: Material, undisturbed: Path) -> None:
+    with rasterio.open(undisturbed / "change.tif") as file, rasterio.open(material.t1) as scene:
+        assert (file.crs, file.transform, file.shape) == (scene.crs, scene.transform, scene.shape)
+        codes = file.read(1)
+    polygons = geopandas.read_file(undisturbed / "changes.gpkg", layer="changes")
+    assert len(polygons) > 0
+    assert polygons.is_valid.all()
+    assert polygons["pixels"].sum() == np.count_nonzero((codes > 0) & (codes < SECOND.nodata))
+    assert "summary" in pyogrio.list_layers(undisturbed / "changes.gpkg")[:, 0]
+    assert sorted(path.name for path in undisturbed.parent.iterdir()) == ["out"]
+
+
+def test_run_json_tells_how_to_repeat_the_run(material: Material, undisturbed: Path) -> None:
+    run = json.loads((undisturbed / "run.json").read_text())
+    assert run["plan"]["tiles"] == {"tile": 64, "overlap": 16}
+    assert run["plan"]["compute"]["threads"] == 1
+    assert set(run["seconds"]) == {"plan", "tiles", "rasters", "polygons"}
+    for name, digest in raster_hashes(undisturbed).items():
+        assert run["outputs"][name]["sha256"] == digest
+    assert run["counts"]["polygons"] == len(geopandas.read_file(undisturbed / "changes.gpkg", layer="changes"))
+    assert str(material.t1) in json.dumps(run["plan"]["scenes"])
+
+
+@pytest.mark.parametrize("workers", [2, 4])
+def test_workers_change_no_byte(material: Material, undisturbed: Path, tmp_path: Path, workers: int) -> None:
+    listener = Silent()
+    detect(material.request(tmp_path / "out", landcover=True, workers=workers), listener)
+    assert raster_hashes(tmp_path / "out") == raster_hashes(undisturbed)
+    assert listener.done == listener.total
+
+
+@pytest.mark.parametrize("most_columns", [1, 3])
+def test_block_shapes_change_no_byte(
+    material: Material, undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most_columns: int
+) -> None:
+    monkeypatch.setattr("geofcs.tiles.MOST_BLOCK_COLUMNS", most_columns)
+    run = detect(material.request(tmp_path / "out", landcover=True, workers=3), Silent())
+    assert run["counts"]["strips_written"] > len(list(range(0, 420, 48)))
+    assert raster_hashes(tmp_path / "out") == raster_hashes(undisturbed)
+
+
+@pytest.mark.parametrize("change", [{"batch": 3}, {"threads": 2}, {"precision": "bf16"}])
+def test_other_plans_agree_on_almost_every_label(
+    material: Material, undisturbed: Path, tmp_path: Path, change: dict[str, object]
+) -> None:
+    detect(material.request(tmp_path / "out", landcover=True, **change), Silent())
+    with rasterio.open(undisturbed / "change.tif") as one, rasterio.open(tmp_path / "out" / "change.tif") as other:
+        agreement = np.mean(one.read(1) == other.read(1))
+    assert agreement >= 0.9999
+
+
+def command(material: Material, out: Path) -> list[str]:
+    return [
+        *(sys.executable, "-m", "geofcs", "detect", str(material.t1), str(material.t2)),
+        *("--weights", str(material.weights), "-o", str(out), "--landcover", "--quiet"),
+        *("--tile", "64", "--overlap", "16", "--threads", "1", "--workers", "2"),
+    ]
+
+
+def test_ten_kills_and_restarts_change_no_byte(material: Material, undisturbed: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    moments = random.Random(5)
+    kills = 0
+    while kills < 10:
+        process = subprocess.Popen(command(material, out))
+        strips = out.with_name("out.partial") / "strips"
+        wait_for(lambda process=process, strips=strips: process.poll() is not None or strips.exists())  # type: ignore[misc]
+        time.sleep(moments.uniform(0, 1.5))
+        process.kill()
+        if process.wait() == 0:
+            assert raster_hashes(out) == raster_hashes(undisturbed)
+            (out / "run.json").unlink()
+            for path in out.iterdir():
+                path.unlink()
+        else:
+            assert not out.exists()
+            kills += 1
+    subprocess.run(command(material, out), check=True)
+    assert raster_hashes(out) == raster_hashes(undisturbed)
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def wait_for(condition: object, seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not condition():  # type: ignore[operator]
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize(("number", "exit_code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_the_run_with_its_exit_code(
+    material: Material, tmp_path: Path, number: signal.Signals, exit_code: int
+) -> None:
+    process = subprocess.Popen(command(material, tmp_path / "out"), stderr=subprocess.PIPE, text=True)
+    wait_for((tmp_path / "out.partial" / "strips").exists)
+    process.send_signal(number)
+    _, said = process.communicate()
+    assert process.returncode == exit_code
+    assert "same command again" in said
+    assert "Traceback" not in said
+
+
+def test_a_finished_output_is_refused_before_anything_is_read(material: Material, undisturbed: Path) -> None:
+    request = DetectRequest("missing.tif", "missing.tif", undisturbed, material.weights)
+    with pytest.raises(OutputError, match="--overwrite"):
+        detect(request, Silent())
+
+
+def test_a_scene_without_a_valid_pixel_is_refused_and_leaves_nothing(material: Material, tmp_path: Path) -> None:
+    mask = tmp_path / "mask.tif"
+    with rasterio.open(material.t1) as scene:
+        profile = {"driver": "GTiff", "count": 1, "dtype": "uint8", "crs": scene.crs, "transform": scene.transform}
+        with rasterio.open(mask, "w", height=scene.height, width=scene.width, **profile) as file:
+            file.write(np.ones((1, *scene.shape), np.uint8))
+    request = material.request(tmp_path / "out", scene=SceneOptions(mask_t1=str(mask)))
+    with pytest.raises(InputError, match="no pixel is valid"):
+        detect(request, Silent())
+    assert [path.name for path in tmp_path.iterdir()] == ["mask.tif"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"threshold": 1.5}, "--threshold 1.5"),
+        ({"tile": 100_000}, "--tile 100000: 1 worker"),
+        ({"overlap": 64}, "use 0 to 63"),
+        ({"device": "abacus"}, "this machine has .*cpu"),
+    ],
+)
+def test_a_request_that_cannot_be_met_says_why(
+    material: Material, tmp_path: Path, change: dict[str, object], message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        detect(material.request(tmp_path / "out", **change), Silent())
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,92 @@
+"""Imports point one way, and what is light stays light."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "geofcs"
+
+LAYERS = [
+    {"errors"},
+    {"classes", "grid", "tiles", "gdal"},
+    {"scene", "strips", "vector", "synthetic"},
+    {"raster", "model"},
+    {"scoring", "blend", "journal"},
+    {"blocks", "report"},
+    {"schedule", "plan"},
+    {"detect"},
+    {"cli"},
+]
+"""A module imports from layers above its own in this list, and from its own package."""
+
+ONLY_IN = {
+    "dask": {"schedule"},
+    "distributed": {"schedule"},
+    "rasterio": {"grid", "gdal", "scene", "strips", "raster", "vector", "synthetic", "blocks", "report"},
+    "pyogrio": {"scene", "vector", "report"},
+    "typer": {"cli"},
+    "rich": {"cli"},
+}
+"""Which modules of ours may import a library."""
+
+
+def modules() -> list[Path]:
+    return sorted(PACKAGE.rglob("*.py"))
+
+
+def top_name(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imported(path: Path) -> set[str]:
+    """Full names of the modules that a file imports, wherever in it."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module)
+            names |= {f"{node.module}.{alias.name}" for alias in node.names if node.module == "geofcs"}
+    return names
+
+
+def layer_of(name: str) -> int:
+    return next(level for level, layer in enumerate(LAYERS) if name in layer)
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_module_imports_only_from_the_layers_above_it(path: Path) -> None:
+    name = top_name(path)
+    if name == "__init__":
+        return
+    for target in imported(path):
+        head, _, rest = target.partition(".")
+        if head == "geofcs" and rest and not rest.startswith("__"):
+            other = rest.split(".")[0]
+            assert other == name or layer_of(other) < layer_of(name), f"{path.name} imports {target}"
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_libraries_are_imported_where_they_belong(path: Path) -> None:
+    for target in imported(path):
+        library = target.split(".")[0]
+        assert top_name(path) in ONLY_IN.get(library, {top_name(path)}), f"{path.name} imports {target}"
+
+
+@pytest.mark.parametrize(
+    ("statement", "absent"),
+    [
+        ("import geofcs.cli", {"torch", "dask", "distributed", "numpy", "rasterio"}),
+        ("import geofcs.model.fcs, geofcs.model.weights", {"rasterio", "dask", "distributed", "pyogrio"}),
+        ("import geofcs.synthetic", {"rasterio", "dask", "distributed", "torch"}),
+    ],
+)
+def test_importing_loads_nothing_heavy(statement: str, absent: set[str]) -> None:
+    check = f"{statement}; import sys; print(*{absent!r} & set(sys.modules))"
+    loaded = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True).stdout.split()
+    assert not loaded

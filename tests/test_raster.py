@@ -1,0 +1,128 @@
+"""Raster products: the strips' pixels as COGs that GIS programs understand."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import numpy as np
+import pytest
+import rasterio
+from affine import Affine
+from rasterio.crs import CRS
+
+from geofcs import raster
+from geofcs.classes import BINARY, LANDSAT, SECOND, ClassScheme, LandCover, scheme_from_json
+from geofcs.errors import VerificationError
+from geofcs.grid import Grid
+from geofcs.raster import CLASSES_TAG, products_of, write_products
+from geofcs.strips import Strip, strips_of, write_strip
+from geofcs.tiles import Lattice
+
+GRID = Grid(CRS.from_epsg(32631), Affine(0.5, 0, 500_000, 0, -0.5, 4_600_000), 700, 1100)
+UNREFERENCED = Grid(None, Affine.identity(), 700, 1100)
+MANY = ClassScheme("many", tuple(LandCover(f"class {i}", (i, i, i)) for i in range(16)))
+
+
+def nobody(_pixels: int) -> None:
+    pass
+
+
+def bands_of(scheme: ClassScheme) -> np.ndarray:
+    """Codes, percent and both land covers of a whole scene, in blobs of 20 pixels, with a nodata corner."""
+    random = np.random.default_rng(7)
+    shape = GRID.height // 20, GRID.width // 20
+    most = (random.integers(0, high, shape) for high in (len(scheme.transitions) + 1, 101, scheme.count, scheme.count))
+    bands = np.stack([np.kron(each, np.ones((20, 20))) for each in most]).astype(scheme.code_dtype)
+    bands[:, :50, :60] = np.array([scheme.nodata, 255, 255, 255])[:, None, None]
+    return bands
+
+
+def strips_with(folder: Path, bands: np.ndarray, most_columns: int = 32) -> list[Strip]:
+    folder.mkdir(exist_ok=True)
+    lattice = Lattice.over(GRID.height, GRID.width, 256, 32)
+    strips = [strip for block in lattice.blocks(2, most_columns) for strip in strips_of(lattice, block)]
+    for strip in strips:
+        rows = slice(strip.top, strip.top + strip.height)
+        write_strip(folder, strip, bands[:, rows, strip.left : strip.left + strip.width])
+    return strips
+
+
+def written(
+    folder: Path, scheme: ClassScheme, grid: Grid = GRID, landcover: bool = True, most_columns: int = 32
+) -> np.ndarray:
+    bands = bands_of(scheme)
+    strips = strips_with(folder / "strips", bands, most_columns)
+    write_products(folder, products_of(scheme, landcover), folder / "strips", strips, grid, scheme, nobody)
+    return bands
+
+
+@pytest.mark.parametrize("scheme", [SECOND, LANDSAT, MANY], ids=lambda scheme: scheme.name)
+def test_products_hold_the_pixels_of_the_strips(tmp_path: Path, scheme: ClassScheme) -> None:
+    bands = written(tmp_path, scheme)
+    for name, band in zip(("change", "probability", "landcover_t1", "landcover_t2"), bands, strict=True):
+        with rasterio.open(tmp_path / f"{name}.tif") as file:
+            assert (file.read(1) == band).all()
+            assert (file.crs, file.transform) == (GRID.crs, GRID.transform)
+            assert file.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG"
+            assert file.overviews(1)
+            assert file.nodata == (scheme.nodata if name == "change" else 255)
+
+
+def test_change_tells_its_classes_names_and_colours(tmp_path: Path) -> None:
+    written(tmp_path, SECOND, landcover=False)
+    with rasterio.open(tmp_path / "change.tif") as file:
+        assert scheme_from_json(file.tags()[CLASSES_TAG]) == SECOND
+        colours = file.colormap(1)
+    tree_to_building = SECOND.transitions[int(SECOND.encode(3, 5)) - 1]
+    assert colours[tree_to_building.code][:3] == tree_to_building.colour
+    assert colours[SECOND.nodata][3] == 0
+    names = [each.text for each in ET.parse(tmp_path / "change.tif.aux.xml").iter("Category")]
+    assert names[0] == "no change"
+    assert names[tree_to_building.code] == "tree -> building"
+    assert names[int(SECOND.encode(3, 3))] == "tree (changed within)"
+    assert not (tmp_path / "landcover_t1.tif").exists()
+
+
+def test_a_binary_scheme_has_one_code(tmp_path: Path) -> None:
+    bands = written(tmp_path, BINARY, landcover=False)
+    with rasterio.open(tmp_path / "change.tif") as file:
+        assert (file.read(1) == bands[0]).all()
+    assert [each.text for each in ET.parse(tmp_path / "change.tif.aux.xml").iter("Category")] == [
+        "no change",
+        "changed",
+    ]
+
+
+def test_images_without_georeferencing_stay_without(tmp_path: Path) -> None:
+    bands = written(tmp_path, SECOND, grid=UNREFERENCED)
+    with rasterio.open(tmp_path / "change.tif") as file:
+        assert file.crs is None
+        assert file.transform == Affine.identity()
+        assert (file.read(1) == bands[0]).all()
+
+
+def test_bytes_do_not_depend_on_how_strips_are_cut(tmp_path: Path) -> None:
+    hashes = []
+    for name, most_columns in (("one", 32), ("two", 2)):
+        (tmp_path / name).mkdir()
+        written(tmp_path / name, SECOND, most_columns=most_columns)
+        files = sorted((tmp_path / name).glob("*.tif*"))
+        hashes.append([hashlib.sha256(path.read_bytes()).hexdigest() for path in files])
+    assert len(hashes[0]) == 7
+    assert hashes[0] == hashes[1]
+
+
+def test_a_product_that_differs_from_its_strips_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_cog = raster._write_cog
+
+    def write_and_flip_a_pixel(path: Path, mosaic: str, overviews: str) -> None:
+        write_cog(path, mosaic, overviews)
+        with rasterio.open(path, "r+", IGNORE_COG_LAYOUT_BREAK="YES") as file:
+            pixel = file.read(1, window=((600, 601), (900, 901)))
+            file.write(pixel ^ 1, 1, window=((600, 601), (900, 901)))
+
+    monkeypatch.setattr(raster, "_write_cog", write_and_flip_a_pixel)
+    with pytest.raises(VerificationError, match="not what was computed"):
+        written(tmp_path, SECOND)
