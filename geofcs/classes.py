@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -155,3 +156,26 @@ def scheme_named(name: str) -> ClassScheme:
     if name not in SCHEMES:
         raise InputError(f"no class scheme is called {name!r}; known are {', '.join(SCHEMES)}")
     return SCHEMES[name]
+
+
+def scheme_to_json(scheme: ClassScheme) -> str:
+    """A class scheme as the text that rasters carry in their `GEOFCS_CLASSES` tag."""
+    covers = [{"name": cover.name, "colour": list(cover.colour)} for cover in scheme.land_covers]
+    return json.dumps({"name": scheme.name, "land_covers": covers}, ensure_ascii=False)
+
+
+def scheme_from_json(text: str) -> ClassScheme:
+    """The class scheme that `scheme_to_json` wrote, or an `InputError` saying what is wrong with the text."""
+    try:
+        content = json.loads(text)
+        covers = tuple(LandCover(str(each["name"]), _colour(each["colour"])) for each in content["land_covers"])
+        return ClassScheme(str(content["name"]), covers)
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"not a class scheme: {text[:80]!r} ({type(error).__name__}: {error})") from error
+
+
+def _colour(values: Any) -> Colour:
+    r, g, b = (int(value) for value in values)
+    if not all(0 <= value <= 255 for value in (r, g, b)):
+        raise ValueError(f"colour {[r, g, b]} is not within 0 to 255")
+    return r, g, b
