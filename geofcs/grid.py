@@ -54,9 +54,13 @@ class Grid:
     @property
     def bounds(self) -> Bounds:
         """(left, bottom, right, top) in CRS units; of a rotated grid, its bounding box."""
-        corners = [self.transform * (x, y) for x in (0, self.width) for y in (0, self.height)]
-        xs, ys = zip(*corners, strict=True)
-        return min(xs), min(ys), max(xs), max(ys)
+        xs, ys = applied(self.transform, *self._corners)
+        return float(xs.min()), float(ys.min()), float(xs.max()), float(ys.max())
+
+    @property
+    def _corners(self) -> tuple[Coordinates, Coordinates]:
+        """(xs, ys) of the four corners, in pixels."""
+        return np.array([0.0, self.width, 0, self.width]), np.array([0.0, 0, self.height, self.height])
 
     @property
     def is_north_up(self) -> bool:
@@ -67,7 +71,9 @@ class Grid:
     def crop(self, window: Window) -> Grid:
         """The part of this grid inside `window` (whole pixels)."""
         column, row, width, height = int(window.col_off), int(window.row_off), int(window.width), int(window.height)
-        return replace(self, transform=self.transform * Affine.translation(column, row), height=height, width=width)
+        t = self.transform
+        x, y = applied(t, column, row)
+        return replace(self, transform=Affine(t.a, t.b, float(x), t.d, t.e, float(y)), height=height, width=width)
 
     def north_up(self) -> Grid:
         """This grid if it is north-up, else the north-up one of the same pixel size around its bounding box."""
@@ -87,14 +93,11 @@ class Grid:
         """(row, col) of `other` where this grid's first pixel lies, if pixels of both coincide all over; else None."""
         if not same_crs(self.crs, other.crs):
             return None
-        to_other = ~other.transform * self.transform
-        col, row = (round(value) for value in to_other * (0, 0))
-        for x in (0, self.width):
-            for y in (0, self.height):
-                other_x, other_y = to_other * (x, y)
-                if max(abs(other_x - x - col), abs(other_y - y - row)) >= SAME_PLACE:
-                    return None
-        return row, col
+        cols, rows = self._corners
+        other_cols, other_rows = applied(~other.transform, *applied(self.transform, cols, rows))
+        col, row = round(other_cols[0]), round(other_rows[0])
+        apart = max(np.abs(other_cols - cols - col).max(), np.abs(other_rows - rows - row).max())
+        return (row, col) if apart < SAME_PLACE else None
 
     def contains(self, window: Window) -> bool:
         """Whether a window lies inside."""
@@ -126,12 +129,11 @@ class PixelMap:
     target: Grid
 
     def __call__(self, cols: npt.ArrayLike, rows: npt.ArrayLike) -> tuple[Coordinates, Coordinates]:
-        """(cols, rows) of `target`, in the shape of the arguments; infinite where a projection ends."""
-        x, y = np.asarray(cols, np.float64), np.asarray(rows, np.float64)
-        xs, ys = _applied(self.source.transform, x, y)
+        """(cols, rows) of `target`, in the shape of the arguments; not finite where a projection ends."""
+        xs, ys = applied(self.source.transform, cols, rows)
         if not self._same_crs:
             xs, ys = reprojected(self.source.crs, self.target.crs, xs, ys)
-        return _applied(~self.target.transform, xs, ys)
+        return applied(~self.target.transform, xs, ys)
 
     @cached_property
     def _same_crs(self) -> bool:
@@ -143,8 +145,9 @@ class PixelMap:
         return np.array([[cols[1] - cols[0], cols[3] - cols[2]], [rows[1] - rows[0], rows[3] - rows[2]]])
 
 
-def _applied(transform: Affine, x: Coordinates, y: Coordinates) -> tuple[Coordinates, Coordinates]:
-    t = transform
+def applied(transform: Affine, x: npt.ArrayLike, y: npt.ArrayLike) -> tuple[Coordinates, Coordinates]:
+    """(xs, ys) of positions under an affine transform, in the shape of the arguments."""
+    x, y, t = np.asarray(x, np.float64), np.asarray(y, np.float64), transform
     with np.errstate(invalid="ignore"):
         return t.a * x + t.b * y + t.c, t.d * x + t.e * y + t.f
 
