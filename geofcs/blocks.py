@@ -5,10 +5,11 @@ from __future__ import annotations
 import itertools
 from collections import deque
 from collections.abc import Callable, Collection, Generator, Hashable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import astuple, dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +28,8 @@ from geofcs.tiles import Block, Lattice
 
 READ_AHEAD = 2
 """Batches read while the model works on one."""
+
+_END = object()
 
 Item = TypeVar("Item")
 Pixels = npt.NDArray[np.float32]
@@ -156,16 +159,16 @@ def _stream_down(
     blend = RowBlend(job.lattice, block, job.scheme, scorer.device)
     starts = job.lattice.rows.starts
     scored, at_row = 0, rows[0]
-    tiles = prefetched(_read_tiles(job, rows, cols), READ_AHEAD * job.batch)
-    for row, tiles_of_row in itertools.groupby(tiles, key=lambda tile: tile.row):
-        blend.advance(starts[row] - starts[at_row])
-        at_row = row
-        for batch in _batches(tiles_of_row, job.batch):
-            scored += _blend_batch(blend, batch, scorer, job)
-            progress(len(batch))
-        if row in missing:
-            labels = blend.finish(missing[row].height, job.threshold)
-            write_strip(job.strips, missing[row], _layers(labels, job.landcover))
+    with prefetched(_read_tiles(job, rows, cols), READ_AHEAD * job.batch) as tiles:
+        for row, tiles_of_row in itertools.groupby(tiles, key=lambda tile: tile.row):
+            blend.advance(starts[row] - starts[at_row])
+            at_row = row
+            for batch in _batches(tiles_of_row, job.batch):
+                scored += _blend_batch(blend, batch, scorer, job)
+                progress(len(batch))
+            if row in missing:
+                labels = blend.finish(missing[row].height, job.threshold)
+                write_strip(job.strips, missing[row], _layers(labels, job.landcover))
     return scored
 
 
@@ -181,19 +184,27 @@ def _read_tiles(job: BlockJob, rows: Iterable[int], cols: Iterable[int]) -> Iter
             yield ReadTile(row, col, pixels.t1, pixels.t2, pixels.valid)
 
 
-def prefetched(items: Generator[Item], ahead: int) -> Iterator[Item]:
-    """The items of a generator that runs in one thread of its own, up to `ahead` items early."""
-    end = object()
+@contextmanager
+def prefetched(items: Generator[Item], ahead: int) -> Iterator[Iterator[Item]]:
+    """The items of a generator that runs in one thread of its own, up to `ahead` items early.
+
+    A context manager, so that the generator is closed, in its thread, when the block ends, and not whenever the garbage
+    collector comes by.
+    """
     with ThreadPoolExecutor(1, "geofcs-read") as thread:
-        pending = deque(thread.submit(next, items, end) for _ in range(ahead))
+        pending = deque(thread.submit(next, items, _END) for _ in range(ahead))
         try:
-            while (item := pending.popleft().result()) is not end:
-                pending.append(thread.submit(next, items, end))
-                yield cast(Item, item)
+            yield _drained(pending, lambda: thread.submit(next, items, _END))
         finally:
             for future in pending:
                 future.cancel()
             thread.submit(items.close).result()
+
+
+def _drained(pending: deque[Future[Any]], submit_next: Callable[[], Future[Any]]) -> Iterator[Any]:
+    while (item := pending.popleft().result()) is not _END:
+        pending.append(submit_next())
+        yield item
 
 
 def _batches(tiles: Iterable[ReadTile], size: int) -> Iterator[dict[int, ReadTile]]:

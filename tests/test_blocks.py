@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import threading
+from collections.abc import Generator
 from dataclasses import replace
 from pathlib import Path
 
@@ -167,27 +169,25 @@ def test_scores_that_are_not_finite_name_their_tile(tmp_path: Path) -> None:
 
 
 def test_prefetched_items_keep_their_order_and_an_error_its_place() -> None:
-    def items() -> object:
+    def items() -> Generator[int]:
         yield from range(5)
         raise ValueError("sixth")
 
-    seen = []
-    with pytest.raises(ValueError, match="sixth"):
-        for item in prefetched(items(), 3):  # type: ignore[arg-type, var-annotated]
-            seen.append(item)
+    seen: list[int] = []
+    with pytest.raises(ValueError, match="sixth"), prefetched(items(), 3) as stream:
+        seen.extend(stream)
     assert seen == [0, 1, 2, 3, 4]
 
 
-def test_leaving_a_prefetched_loop_early_closes_the_generator() -> None:
+def test_leaving_a_prefetched_stream_early_closes_the_generator_in_its_thread() -> None:
     closed = []
 
-    def items() -> object:
+    def items() -> Generator[int]:
         try:
             yield from range(100)
         finally:
-            closed.append(True)
+            closed.append(threading.current_thread().name)
 
-    stream = prefetched(items(), 2)  # type: ignore[arg-type, var-annotated]
-    assert next(stream) == 0
-    stream.close()  # type: ignore[attr-defined]
-    assert closed
+    with prefetched(items(), 2) as stream:
+        assert next(stream) == 0
+    assert [name.startswith("geofcs-read") for name in closed] == [True]
