@@ -24,6 +24,9 @@ IGNORE = 255
 PERCENT_NODATA = 255
 """The value of a pixel without a change score in a percent raster; land-cover rasters use it too."""
 
+CLASSES_TAG = "GEOFCS_CLASSES"
+"""The GeoTIFF tag in which a raster carries its class scheme, as `scheme_to_json` writes it."""
+
 MOST_CLASSES_IN_A_BYTE = 16
 """With more classes than this ("no change" counted), codes no longer fit below 255 and rasters become uint16."""
 

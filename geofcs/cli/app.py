@@ -12,6 +12,7 @@ import typer
 
 from geofcs import __version__
 from geofcs.cli.detect import detect
+from geofcs.cli.polygonize import polygonize
 from geofcs.cli.terminal import stderr
 from geofcs.errors import GeofcsError
 
@@ -45,6 +46,7 @@ def _root(
 
 
 app.command()(detect)
+app.command()(polygonize)
 
 
 def main() -> None:

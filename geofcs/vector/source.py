@@ -1,0 +1,126 @@
+"""The rasters that polygons are made from: a change raster, with its change scores if there are any."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import rasterio
+from rasterio.errors import RasterioError
+from rasterio.windows import Window
+
+from geofcs.classes import CLASSES_TAG, PERCENT_NODATA, ClassScheme, scheme_from_json
+from geofcs.errors import InputError, SourceError
+from geofcs.gdal import gdal_settings
+from geofcs.grid import Grid
+from geofcs.vector.windows import Block
+
+
+@dataclass(frozen=True)
+class ChangeSource:
+    """An open change raster and, on the same pixels, the change scores in percent."""
+
+    change: Any
+    probability: Any | None
+    grid: Grid
+    scheme: ClassScheme
+    nodata: int
+
+    def codes(self, block: Block) -> npt.NDArray[Any]:
+        """The from-to codes of a block's window; 0 around the raster."""
+        codes = _read_window(self.change, block, 0)
+        self._check(codes, block)
+        return codes
+
+    def percent(self, block: Block) -> npt.NDArray[np.uint8] | None:
+        """The change scores of a block's window."""
+        return None if self.probability is None else _read_window(self.probability, block, PERCENT_NODATA)
+
+    def _check(self, codes: npt.NDArray[Any], block: Block) -> None:
+        is_unknown = (codes > len(self.scheme.transitions)) & (codes != self.nodata)
+        if is_unknown.any():
+            row, col = np.argwhere(is_unknown)[0]
+            raise InputError(
+                f"{self.change.name}: code {codes[row, col]} at row {block.top - 1 + row}, column "
+                f"{block.left - 1 + col} is none of the {len(self.scheme.transitions)} of class scheme "
+                f"{self.scheme.name!r}: give the right one with --classes"
+            )
+
+
+@contextmanager
+def open_source(
+    change: str | Path, probability: str | Path | None, scheme: ClassScheme | None
+) -> Iterator[ChangeSource]:
+    """Open the rasters; `scheme` None takes the one that the change raster carries. `InputError` if they do not fit."""
+    with ExitStack() as stack:
+        stack.enter_context(gdal_settings())
+        file = stack.enter_context(_opened(change))
+        if file.count != 1 or file.dtypes[0] not in ("uint8", "uint16"):
+            raise InputError(
+                f"{change}: has {file.count} band(s) of {file.dtypes[0]}; from-to codes are one band of uint8 or "
+                "uint16, as in change.tif of geofcs detect"
+            )
+        scores = None if probability is None else stack.enter_context(_opened(probability))
+        if scores is not None:
+            _check_same_grid(file, scores)
+        nodata = np.iinfo(file.dtypes[0]).max if file.nodata is None else int(file.nodata)
+        grid = Grid(file.crs, file.transform, file.height, file.width)
+        yield ChangeSource(file, scores, grid, scheme or _carried_scheme(file), nodata)
+
+
+def _opened(path: str | Path) -> Any:
+    try:
+        return rasterio.open(path, driver="GTiff")
+    except RasterioError as error:
+        raise InputError(f"{path}: cannot be opened as a GeoTIFF ({error}): check the path") from error
+
+
+def _check_same_grid(change: Any, scores: Any) -> None:
+    if scores.count != 1 or scores.dtypes[0] != "uint8":
+        raise InputError(
+            f"{scores.name}: has {scores.count} band(s) of {scores.dtypes[0]}; change scores in percent are one band "
+            "of uint8, as in probability.tif of geofcs detect"
+        )
+    is_same_place = scores.crs == change.crs and scores.transform.almost_equals(change.transform)
+    if scores.shape != change.shape or not is_same_place:
+        raise InputError(
+            f"{scores.name}: its grid ({_placed(scores)}) is not that of {change.name} ({_placed(change)}): "
+            "give the probability.tif of the same run"
+        )
+
+
+def _placed(file: Any) -> str:
+    at = file.transform
+    return f"{file.width} x {file.height} pixels of {at.a:g} at {at.c:.10g}, {at.f:.10g}, {file.crs or 'no CRS'}"
+
+
+def _carried_scheme(file: Any) -> ClassScheme:
+    text = file.tags().get(CLASSES_TAG)
+    if text is None:
+        raise InputError(
+            f"{file.name}: does not tell its classes: give them with --classes (second, landsat or binary)"
+        )
+    return scheme_from_json(text)
+
+
+def _read_window(file: Any, block: Block, around: int) -> npt.NDArray[Any]:
+    """A block's window as an array (errors in reading raise only so), `around` outside the raster."""
+    height, width = block.window_shape
+    top, left = block.top - 1, block.left - 1
+    first_row, first_col = max(top, 0), max(left, 0)
+    stop_row, stop_col = min(top + height, file.height), min(left + width, file.width)
+    window = Window(first_col, first_row, stop_col - first_col, stop_row - first_row)
+    pixels = np.full((height, width), around, file.dtypes[0])
+    try:
+        pixels[first_row - top : stop_row - top, first_col - left : stop_col - left] = file.read(1, window=window)
+    except RasterioError as error:
+        raise SourceError(
+            f"{file.name}: rows {first_row} to {stop_row - 1} cannot be read ({error}): the file is damaged, "
+            "make it anew"
+        ) from error
+    return pixels
