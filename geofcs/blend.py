@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from geofcs.classes import NO_CHANGE, PERCENT_NODATA, ClassScheme
 from geofcs.model.interface import Scores
@@ -66,7 +67,7 @@ class RowBlend:
         return slice(left - self._first, right - self._first), slice(left - start, right - start)
 
     def scores(self, height: int) -> Tensor:
-        """Blended scores of the top `height` pixel rows, (1 + 2(K - 1), height, width): change, then t1's, then t2's."""
+        """Blended scores of the top `height` pixel rows, (1 + 2(K - 1), height, width): change, t1, t2."""
         return self._sums[:, :height]
 
     def finish(self, height: int, threshold: float) -> Labels:

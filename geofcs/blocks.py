@@ -6,7 +6,7 @@ import itertools
 from collections import deque
 from collections.abc import Callable, Collection, Generator, Hashable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -55,22 +55,25 @@ class ScorerSource(Protocol, Hashable):
         ...
 
 
-class PairReader(Protocol):
-    """Both dates' pixels by window, in one thread."""
+class Reader(Protocol):
+    """Both dates' pixels by window, for one thread."""
 
-    def read(self, window: Window) -> PairPixels: ...
-
-    def __enter__(self) -> PairReader: ...
-
-    def __exit__(self, *exc_info: object) -> None: ...
+    def read(self, window: Window) -> PairPixels:
+        """The pixels of a window of the grid."""
+        ...
 
 
 class Pair(Protocol):
-    """Two scenes on one grid; `open` gives a reader for the calling thread."""
+    """Two scenes on one grid, as `geofcs.scene.ScenePair`."""
 
-    grid: Grid
+    @property
+    def grid(self) -> Grid:
+        """The grid that windows refer to."""
+        ...
 
-    def open(self) -> PairReader: ...
+    def open(self) -> AbstractContextManager[Reader]:
+        """A reader for the calling thread."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -172,7 +175,7 @@ def _stream_down(
     return scored
 
 
-def _read_tiles(job: BlockJob, rows: Iterable[int], cols: Iterable[int]) -> Iterator[ReadTile]:
+def _read_tiles(job: BlockJob, rows: Iterable[int], cols: Iterable[int]) -> Generator[ReadTile]:
     """The tiles in lattice order, read with handles that belong to the thread that runs this generator."""
     lattice, tile = job.lattice, job.lattice.tile
     with job.pair.open() as reader:
@@ -274,7 +277,8 @@ def _check_finite(scores: Scores, tiles: Mapping[int, ReadTile], lattice: Lattic
 
 def _at(scores: Scores, slot: int) -> Scores:
     """The scores of one tile of a batch."""
-    return Scores(*(None if layer is None else layer[slot] for layer in scores))
+    change, t1, t2 = scores
+    return Scores(change[slot], None if t1 is None else t1[slot], None if t2 is None else t2[slot])
 
 
 def _layers(labels: Labels, landcover: bool) -> npt.NDArray[Any]:

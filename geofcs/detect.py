@@ -109,7 +109,7 @@ def _write_rasters(plan: DetectPlan, journal: Journal, blocks: list[Block], list
     scheme, grid = plan.weights.classes, plan.pair.grid
     products = products_of(scheme, plan.landcover)
     strips = [strip for block in blocks for strip in strips_of(plan.lattice, block)]
-    listener.stage("rasters", len(products), "rasters", grid.height * grid.width)
+    listener.stage("rasters", len(products) * grid.height * grid.width, "pixels", 1)
     write_products(journal.staging, products, journal.strips, strips, grid, scheme, listener.advance)
 
 

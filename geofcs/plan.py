@@ -20,8 +20,8 @@ from geofcs.tiles import Lattice
 OVERLAP_SHARE = 8
 """The default overlap is the tile divided by this: docs/concepts.md shows what more or less of it does."""
 
-MOST_DEFAULT_THREADS = 4
-"""Threads per model call unless asked for: small maps gain little from more, and workers use the other cores."""
+DEFAULT_THREADS = 1
+"""Threads per model call: workers use the other cores, and single threads never wait for one that lost its core."""
 
 DEFAULT_BATCH = {"cpu": 1, "mps": 1, "cuda": 8}
 
@@ -109,7 +109,7 @@ def make_plan(request: DetectRequest) -> DetectPlan:
     tile = request.tile or info.tile
     overlap = tile // OVERLAP_SHARE if request.overlap is None else request.overlap
     batch = request.batch or DEFAULT_BATCH[device]
-    threads = request.threads or min(MOST_DEFAULT_THREADS, os.cpu_count() or 1)
+    threads = request.threads or DEFAULT_THREADS
     return DetectPlan(
         pair=pair,
         lattice=Lattice.over(pair.grid.height, pair.grid.width, tile, overlap),

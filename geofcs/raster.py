@@ -113,9 +113,9 @@ def _mosaic(product: Product, strip_folder: Path, strips: Sequence[Strip], grid:
         source = ET.SubElement(band, "SimpleSource")
         ET.SubElement(source, "SourceFilename", relativeToVRT="0").text = str((strip_folder / strip.name).absolute())
         ET.SubElement(source, "SourceBand").text = str(product.band)
-        size = {"xSize": str(strip.width), "ySize": str(strip.height)}
-        ET.SubElement(source, "SrcRect", xOff="0", yOff="0", **size)
-        ET.SubElement(source, "DstRect", xOff=str(strip.left), yOff=str(strip.top), **size)
+        width, height = str(strip.width), str(strip.height)
+        ET.SubElement(source, "SrcRect", xOff="0", yOff="0", xSize=width, ySize=height)
+        ET.SubElement(source, "DstRect", xOff=str(strip.left), yOff=str(strip.top), xSize=width, ySize=height)
     return ET.tostring(root, encoding="unicode")
 
 

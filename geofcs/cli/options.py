@@ -75,11 +75,15 @@ ModelPrecision = Annotated[
 ]
 Threads = Annotated[
     int | None,
-    Option(min=1, help="CPU threads per model call. Default: the cores, at most 4.", rich_help_panel=TILES),
+    Option(min=1, help="CPU threads per model call. Default: 1.", rich_help_panel=TILES),
 ]
 Workers = Annotated[
     int | None,
-    Option(min=1, help="Blocks computed at once; changes no byte. Default: cores / threads.", rich_help_panel=TILES),
+    Option(
+        min=1,
+        help="Blocks computed at once; changes no byte. Default: as cores and memory allow.",
+        rich_help_panel=TILES,
+    ),
 ]
 
 Out = Annotated[

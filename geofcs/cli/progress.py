@@ -121,7 +121,7 @@ class PlainLines:
                 return
             self._said = now
             rate = self._done * self._pixels / 1e6 / max(now - self._started, 1e-3)
-            left = (self._total - self._done) * self._pixels / 1e6 / max(rate, 1e-9)
+            left = max(0, self._total - self._done) * self._pixels / 1e6 / max(rate, 1e-9)
             text = f"{self._stage}: {self._done} of {self._total}, {rate:.2f} Mpx/s, {left:.0f} s left"
         stderr.print(text, markup=False)
 
