@@ -113,7 +113,10 @@ def same_crs(a: CRS | None, b: CRS | None) -> bool:
     """Whether two CRSs place coordinates alike, however they are written: axis order and heights do not count."""
     if a is None or b is None:
         return a is b
-    return a == b or _horizontal(a).equals(_horizontal(b), ignore_axis_order=True)
+    try:
+        return a == b or _horizontal(a).equals(_horizontal(b), ignore_axis_order=True)
+    except pyproj.exceptions.CRSError:  # a made-up CRS that GDAL passes on and PROJ does not know
+        return False
 
 
 def _horizontal(crs: CRS) -> pyproj.CRS:

@@ -20,6 +20,9 @@ POINTS_PER_SIDE = 21
 FINER_FOR_AVERAGE = 1.5
 """Where a source has so many times more pixels a side than the grid, they are averaged by default."""
 
+FINER_FOR_WIDER_KERNELS = 1.25
+"""Over sources that are hardly finer, wider kernels would blur, and shift by some hundredths of a pixel."""
+
 MOST_TIMES_FINER = 200.0
 """Beyond this factor of pixel sizes, either way, two rasters have nothing to say to each other."""
 
@@ -78,11 +81,15 @@ def place(source: Grid, grid: Grid, resampling: str | None, name: str) -> Placem
     shrink = math.ceil(max(finer_x, finer_y, 1) / MOST_SOURCE_PER_CELL)
     return Warp(
         resampling or ("average" if finer > FINER_FOR_AVERAGE else "bilinear"),
-        xscale=min(1.0, 1 / finer_x),
-        yscale=min(1.0, 1 / finer_y),
+        xscale=_kernel_scale(finer_x),
+        yscale=_kernel_scale(finer_y),
         cell_height=math.ceil(CELL[0] / shrink),
         cell_width=math.ceil(CELL[1] / shrink),
     )
+
+
+def _kernel_scale(finer: float) -> float:
+    return 1 / finer if finer > FINER_FOR_WIDER_KERNELS else 1.0
 
 
 def _times_finer(source: Grid, grid: Grid) -> tuple[float, float]:
@@ -175,8 +182,8 @@ def lonlat_bounds(grid: Grid) -> Bounds | None:
     """(west, south, east, north) in degrees, east beyond 180 across the antimeridian; None if not to be had."""
     if grid.crs is None:
         return None
-    to_lonlat = pyproj.Transformer.from_crs(pyproj.CRS.from_wkt(grid.crs.to_wkt()), "OGC:CRS84", always_xy=True)
     try:
+        to_lonlat = pyproj.Transformer.from_crs(grid.crs.to_wkt(), "OGC:CRS84", always_xy=True)
         west, south, east, north = to_lonlat.transform_bounds(*grid.bounds)
     except pyproj.exceptions.ProjError:
         return None

@@ -173,6 +173,8 @@ def own_grid(file: RasterFile, dataset: DatasetReader, assume_crs: CRS | None) -
         raise InputError(
             f"{file.path}: is placed by ground control points or RPCs only: rectify it first with gdalwarp"
         )
+    if dataset.transform.is_degenerate:
+        raise InputError(f"{file.path}: its pixels have no extent on the ground: mend it with gdal_edit.py -a_ullr")
     crs = (dataset.crs or assume_crs) if placed else None
     return Grid(crs, dataset.transform, dataset.height, dataset.width)
 
