@@ -9,7 +9,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-Array = npt.NDArray[np.float32]
+Array = npt.NDArray[np.floating]
 
 BY_LAST_NAME: dict[str, Callable[[Array], Array]] = {
     "running_mean": lambda x: 0.1 * x,
@@ -47,7 +47,8 @@ def image(name: str, shape: tuple[int, int, int, int]) -> Array:
     """A normalised batch of images: smooth blobs with a little noise."""
     batch, bands, height, width = shape
     coarse = draw(name + "/coarse", (batch, bands, -(-height // 16) + 1, -(-width // 16) + 1))
-    (top, down), (left, right) = (_between(length, cells) for length, cells in zip((height, width), coarse.shape[2:]))
+    top, down = _between(height, coarse.shape[2])
+    left, right = _between(width, coarse.shape[3])
     rows = coarse[:, :, top] * (1 - down)[:, None] + coarse[:, :, top + 1] * down[:, None]
     smooth = rows[..., left] * (1 - right) + rows[..., left + 1] * right
     return (smooth + 0.25 * draw(name + "/noise", shape)).astype(np.float32)

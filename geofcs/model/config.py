@@ -1,0 +1,146 @@
+"""Sizes of the models, as frozen values: the published encoders, our small `pico`, and how much memory a tile takes."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any
+
+from geofcs.errors import InputError
+
+Colour = tuple[float, float, float]
+
+LEVELS = 4
+"""Stages of the encoder, and levels of the decoders."""
+
+
+@dataclass(frozen=True)
+class Normalisation:
+    """Mean and standard deviation of an image's bands, RGB 0-255: the model sees (x - mean) / std."""
+
+    mean: Colour
+    std: Colour
+
+
+IMAGENET = Normalisation((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
+
+
+@dataclass(frozen=True)
+class EncoderConfig:
+    """A VMamba encoder: `width` channels C at stride 4, doubling from stage to stage; `depths` blocks per stage.
+
+    `ratio` is the width of a scan over the width of its block, `mlp_ratio` the same of the MLP's hidden layer;
+    `drop_path` the stochastic depth of the last block, to which it rises linearly from 0.
+    """
+
+    width: int
+    depths: tuple[int, int, int, int]
+    ratio: float = 2.0
+    mlp_ratio: float = 4.0
+    drop_path: float = 0.2
+
+    def __post_init__(self) -> None:
+        if self.width < 2 or self.width % 2:
+            raise InputError(f"an encoder of width {self.width} cannot be built: the width is an even number")
+        if len(self.depths) != LEVELS or min(self.depths) < 1:
+            raise InputError(f"an encoder has {LEVELS} stages of one block at least, not depths {self.depths}")
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Channels of the four feature maps, shallowest first: C, 2C, 4C, 8C at strides 4, 8, 16, 32."""
+        return tuple(self.width * 2**level for level in range(LEVELS))
+
+
+@dataclass(frozen=True)
+class BlockConfig:
+    """A VSS block of `width` channels: scans over `scan_width` channels, an MLP of `hidden` ones."""
+
+    width: int
+    scan_width: int
+    hidden: int
+    drop_path: float
+
+    @staticmethod
+    def within(encoder: EncoderConfig, width: int, drop_path: float) -> BlockConfig:
+        """A block with the encoder's ratios."""
+        return BlockConfig(width, int(encoder.ratio * width), int(encoder.mlp_ratio * width), drop_path)
+
+    @property
+    def rank(self) -> int:
+        """R, the rank of the step sizes' projection: a sixteenth of the block's width, rounded up."""
+        return math.ceil(self.width / 16)
+
+
+@dataclass(frozen=True)
+class MambaFCSConfig:
+    """A Mamba-FCS for `classes` classes, "no change" counted (K; 1 makes the binary model).
+
+    `change_guided_attention` and `fft` are False in the ablations of the paper that leave them out.
+    """
+
+    encoder: EncoderConfig
+    classes: int
+    decoder_drop_path: float = 0.1
+    change_guided_attention: bool = True
+    fft: bool = True
+    normalisation: tuple[Normalisation, Normalisation] = (IMAGENET, IMAGENET)
+
+    def __post_init__(self) -> None:
+        if self.classes < 1:
+            raise InputError(f"a model cannot tell {self.classes} classes apart")
+
+    @property
+    def is_binary(self) -> bool:
+        """Whether the model only says changed or not."""
+        return self.classes == 1
+
+
+ENCODERS = {
+    "tiny": EncoderConfig(96, (2, 2, 5, 2), 2.0, drop_path=0.2),
+    "tiny-s1l8": EncoderConfig(96, (2, 2, 8, 2), 1.0, drop_path=0.2),
+    "small": EncoderConfig(96, (2, 2, 15, 2), 2.0, drop_path=0.3),
+    "small-s1l20": EncoderConfig(96, (2, 2, 20, 2), 1.0, drop_path=0.3),
+    "base": EncoderConfig(128, (2, 2, 15, 2), 2.0, drop_path=0.6),
+    "base-s1l20": EncoderConfig(128, (2, 2, 20, 2), 1.0, drop_path=0.6),
+}
+"""The published VMamba encoders; those without a suffix are T[s2l5], S[s2l15] and B[s2l15], which Mamba-FCS uses."""
+
+
+def mamba_fcs(encoder: str, classes: int) -> MambaFCSConfig:
+    """Mamba-FCS on a published encoder, by its name in `ENCODERS`."""
+    if encoder not in ENCODERS:
+        raise InputError(f"no encoder is called {encoder!r}; known are {', '.join(ENCODERS)}")
+    return MambaFCSConfig(ENCODERS[encoder], classes)
+
+
+PICO_WIDTH = 24
+PICO_DEPTHS = (3, 5, 7, 1)
+
+
+def pico(
+    classes: int, width: int = PICO_WIDTH, depths: tuple[int, int, int, int] = PICO_DEPTHS, ratio: float = 2.0
+) -> MambaFCSConfig:
+    """Our own small Mamba-FCS for CPUs, of any width.
+
+    As it stands 11.8 MB of float16 weights and 17.4 GFLOP for a pair of 512 x 512 pixels (7 classes; convolutions and
+    matrix products, as `torch.utils.flop_counter` counts them in tests/model/test_config.py). One deep block fewer and
+    a few shallow ones more than the published shapes: weights lie in the deep stages, detail in the shallow ones.
+    """
+    return MambaFCSConfig(EncoderConfig(width, depths, ratio, drop_path=0.1), classes)
+
+
+def mamba_fcs_config(content: dict[str, Any]) -> MambaFCSConfig:
+    """The config that `dataclasses.asdict` turned into `content`; raises KeyError or TypeError for anything else."""
+    first, second = (Normalisation(tuple(date["mean"]), tuple(date["std"])) for date in content["normalisation"])
+    return replace(MambaFCSConfig(**content), encoder=encoder_config(content["encoder"]), normalisation=(first, second))
+
+
+def encoder_config(content: dict[str, Any]) -> EncoderConfig:
+    """The same for an encoder."""
+    return EncoderConfig(**{**content, "depths": tuple(content["depths"])})
+
+
+def activation_bytes(config: MambaFCSConfig, tile: int, batch: int) -> int:
+    """Memory in bytes that a model call on `batch` pairs of float32 tiles needs beside the weights, roughly."""
+    positions = batch * math.ceil(tile / 4) ** 2
+    return 4 * positions * (40 * config.encoder.width + 32 * config.classes)

@@ -1,0 +1,174 @@
+"""Import of published checkpoints: Mamba-FCS for any classes, its binary variant, and VMamba encoders.
+
+Files are read with `weights_only=True` and never otherwise. Every tensor must be there in its shape, and none beside
+them but for the dead `*.cross_attn.*` of Mamba-FCS and the classifier of VMamba.
+"""
+
+from __future__ import annotations
+
+import pickle
+import re
+import struct
+import zipfile
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from geofcs.classes import ClassScheme
+from geofcs.errors import InputError, UsageError
+from geofcs.model.build import without_memory
+from geofcs.model.config import ENCODERS, EncoderConfig, MambaFCSConfig
+from geofcs.model.encoder import Encoder
+from geofcs.model.fcs import MambaFCS
+from geofcs.model.names import published_name, published_shapes
+from geofcs.model.weights import EncoderInfo, WeightsInfo, check_tensors, save_encoder, save_weights
+
+Tensors = dict[str, Tensor]
+
+WRAPPERS = ("model", "state_dict")
+"""Keys under which a file may hold its tensors; VMamba's use the first."""
+
+PREFIXES = ("module.", "model.")
+"""What training in parallel, or inside another module, puts before every name."""
+
+BINARY_NAMES = {"decoder.": "decoder_bcd.", "main_clf.": "main_clf_cd."}
+"""Beginnings of names in the binary variant, and what the full model calls the same parts."""
+
+UNREADABLE = (
+    pickle.UnpicklingError, zipfile.BadZipFile, struct.error, EOFError, RuntimeError, ValueError, TypeError,
+    LookupError, AttributeError, AssertionError, OverflowError,
+)  # fmt: skip
+"""What torch raises for a file that is damaged, no checkpoint, or holds objects that loading would have to run."""
+
+
+def import_published(
+    path: Path, out: Path, classes: ClassScheme | None, tile: int, dtype: torch.dtype = torch.float32
+) -> WeightsInfo | EncoderInfo:
+    """Convert a published checkpoint to a native file; width, depths and ratio follow from its tensors.
+
+    A VMamba file becomes a bare encoder, whose four output norms start fresh. Raises `InputError` for whatever is wrong
+    with the file, naming every tensor that does not fit; `UsageError` where a whole model comes without its classes.
+    """
+    tensors = read_checkpoint(path)
+    if "patch_embed.5.weight" in tensors:
+        encoder, encoder_config = vmamba_encoder(path, tensors)
+        return save_encoder(out, encoder, encoder_config, f"VMamba's own classification training ({path.name})")
+    if classes is None:
+        raise UsageError(f"{path}: holds a whole model: say --classes second, landsat or binary")
+    model, config = mamba_fcs(path, tensors, classes)
+    return save_weights(out, model, config, classes, tile, f"by the authors of Mamba-FCS ({path.name})", dtype)
+
+
+def read_checkpoint(path: Path) -> Tensors:
+    """The tensors of a .pth file by their published names, unwrapped. Raises `InputError`."""
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+    except FileNotFoundError:
+        raise InputError(f"{path}: there is no such file") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error}") from error
+    except UNREADABLE as error:
+        reason = str(error).strip().split("\n")[0]
+        raise InputError(f"{path}: is no checkpoint of tensors alone, and nothing else is loaded: {reason}") from error
+    for wrapper in WRAPPERS:
+        if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
+            content = content[wrapper]
+    return _plain_names(_tensors(path, content))
+
+
+def mamba_fcs(path: Path, tensors: Tensors, classes: ClassScheme) -> tuple[MambaFCS, MambaFCSConfig]:
+    """The Mamba-FCS that published tensors make, in eval mode."""
+    tensors = {name: tensor for name, tensor in tensors.items() if ".cross_attn." not in name}
+    heads = [name for name in ("aux_clf", "main_clf_cd") if f"{name}.final_conv.0.weight" in tensors]
+    if not heads:
+        raise InputError(
+            f"{path}: is neither a Mamba-FCS nor a VMamba checkpoint; its first tensor is {next(iter(tensors))}"
+        )
+    count = _length(path, tensors, "aux_clf.final_conv.0.weight", 0) if heads[0] == "aux_clf" else 1
+    if count != classes.count:
+        raise InputError(f"{path}: was made for {count} classes, but {classes.name} has {classes.count}: see --classes")
+    config = MambaFCSConfig(_encoder_config(path, tensors), count)
+    model = without_memory(MambaFCS, config)
+    _fill(path, model, tensors, prefix="")
+    return model.eval(), config
+
+
+def vmamba_encoder(path: Path, tensors: Tensors) -> tuple[Encoder, EncoderConfig]:
+    """The encoder that VMamba's tensors make; its output norms, which they lack, are fresh."""
+    tensors = {f"encoder.{name}": tensor for name, tensor in tensors.items() if not name.startswith("classifier.")}
+    config = _encoder_config(path, tensors)
+    encoder = without_memory(Encoder, config)
+    fresh = {published_name(f"encoder.norms.{level}"): width for level, width in enumerate(config.widths)}
+    tensors |= {f"{norm}.weight": torch.ones(width) for norm, width in fresh.items()}
+    tensors |= {f"{norm}.bias": torch.zeros(width) for norm, width in fresh.items()}
+    _fill(path, encoder, tensors, prefix="encoder.")
+    return encoder, config
+
+
+def _fill(path: Path, module: nn.Module, tensors: Tensors, prefix: str) -> None:
+    """Give a module without memory published tensors; `prefix` is where it sits in a Mamba-FCS."""
+    wanted = {name: (published_name(prefix + name), tensor) for name, tensor in module.state_dict().items()}
+    found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    shapes = {}
+    for name, (published, tensor) in wanted.items():
+        allowed = published_shapes(prefix + name, tuple(tensor.shape))
+        shapes[published] = found[published] if found.get(published) in allowed else allowed[0]
+    check_tensors(path, shapes, found)
+    filled = {
+        name: tensors[published].reshape(tensor.shape).to(tensor.dtype, copy=True)
+        for name, (published, tensor) in wanted.items()
+    }
+    module.load_state_dict(filled, assign=True)
+
+
+def _encoder_config(path: Path, tensors: Tensors) -> EncoderConfig:
+    """Width, depths and ratios as the tensors show them; the stochastic depth is that of the published encoder."""
+    width = _length(path, tensors, "encoder.patch_embed.5.weight", 0)
+    first_block = "encoder.layers.0.blocks.0"
+    config = EncoderConfig(
+        width=width,
+        depths=(_depth(tensors, 0), _depth(tensors, 1), _depth(tensors, 2), _depth(tensors, 3)),
+        ratio=_length(path, tensors, f"{first_block}.op.in_proj.weight", 0) / width,
+        mlp_ratio=_length(path, tensors, f"{first_block}.mlp.fc1.weight", 0) / width,
+    )
+    return next((known for known in ENCODERS.values() if replace(known, drop_path=config.drop_path) == config), config)
+
+
+def _depth(tensors: Tensors, stage: int) -> int:
+    """The number of blocks of a stage, by its highest index; no more than could be there."""
+    pattern = re.compile(rf"encoder\.layers\.{stage}\.blocks\.(\d{{1,9}})\.")
+    indices = [int(match[1]) for match in map(pattern.match, tensors) if match]
+    return min(max(indices, default=0) + 1, len(tensors))
+
+
+def _length(path: Path, tensors: Tensors, name: str, axis: int) -> int:
+    if name not in tensors or tensors[name].ndim <= axis or tensors[name].shape[axis] == 0:
+        raise InputError(f"{path}: lacks a usable {name}, from which its size would follow")
+    return tensors[name].shape[axis]
+
+
+def _tensors(path: Path, content: object) -> Tensors:
+    """The state dict that a file's content is, or an `InputError`."""
+    if not isinstance(content, Mapping) or not content:
+        raise InputError(f"{path}: holds no state dict, but {type(content).__name__}")
+    odd = [
+        str(name)
+        for name, value in content.items()
+        if not isinstance(name, str) or not isinstance(value, Tensor) or value.layout is not torch.strided
+    ]
+    if odd:
+        raise InputError(f"{path}: holds more than tensors: {', '.join(odd)}")
+    return dict(content)
+
+
+def _plain_names(tensors: Tensors) -> Tensors:
+    """Names without what training put before them, those of the binary variant as in the whole model."""
+    for prefix in PREFIXES:
+        if all(name.startswith(prefix) for name in tensors):
+            tensors = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
+    for binary, whole in BINARY_NAMES.items():
+        tensors = {re.sub(f"^{re.escape(binary)}", whole, name): tensor for name, tensor in tensors.items()}
+    return tensors

@@ -1,0 +1,91 @@
+"""The visual state-space block of VMamba (arXiv 2401.10166), on channels-last maps (b, h, w, c)."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from geofcs.model.config import BlockConfig
+from geofcs.model.ops import four_direction_scan
+
+DIRECTIONS = 4
+
+
+class DropPath(nn.Module):
+    """Stochastic depth (arXiv 1603.09382): in training, zero a sample's whole branch with probability `rate`."""
+
+    def __init__(self, rate: float) -> None:
+        super().__init__()
+        self.rate = rate
+
+    def forward(self, branch: Tensor) -> Tensor:
+        """The branch (b, ...), kept samples scaled so that the mean stays; unchanged in eval mode."""
+        if not self.training or self.rate == 0:
+            return branch
+        keep = branch.new_empty(branch.shape[0], *[1] * (branch.ndim - 1)).bernoulli_(1 - self.rate)
+        return branch * keep / (1 - self.rate)
+
+
+class SS2D(nn.Module):
+    """The 2-D selective scan: widen, look around (3x3), scan in four directions, normalise, narrow.
+
+    The step sizes come from a projection of rank R; the state of a channel is one number.
+    """
+
+    def __init__(self, config: BlockConfig) -> None:
+        super().__init__()
+        width, scan_width, rank = config.width, config.scan_width, config.rank
+        self.widen = nn.Linear(width, scan_width, bias=False)
+        self.conv = nn.Conv2d(scan_width, scan_width, 3, padding=1, groups=scan_width, bias=False)
+        self.factors_weight = nn.Parameter(torch.empty(DIRECTIONS, rank + 2, scan_width))
+        self.dt_weight = nn.Parameter(torch.empty(DIRECTIONS, scan_width, rank))
+        self.dt_bias = nn.Parameter(torch.empty(DIRECTIONS, scan_width))
+        self.a_log = nn.Parameter(torch.empty(DIRECTIONS, scan_width))
+        self.skip = nn.Parameter(torch.empty(DIRECTIONS, scan_width))
+        self.norm = nn.LayerNorm(scan_width)
+        self.narrow = nn.Linear(scan_width, width, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(b, h, w, width) -> the same."""
+        image = F.silu(self.conv(self.widen(x).permute(0, 3, 1, 2)))
+        y = four_direction_scan(image, self._factors(image), self.dt_weight, self.dt_bias, self.a_log, self.skip)
+        narrowed: Tensor = self.narrow(self.norm(y.permute(0, 2, 3, 1)))
+        return narrowed
+
+    def _factors(self, image: Tensor) -> Tensor:
+        """Per direction and position, what step size, B and C are made of: (b, 4, R + 2, h, w)."""
+        factors = F.linear(image.permute(0, 2, 3, 1), self.factors_weight.flatten(0, 1))
+        return torch.unflatten(factors.permute(0, 3, 1, 2), 1, (DIRECTIONS, -1))
+
+
+class MLP(nn.Module):
+    """Two linear layers with a GELU between them."""
+
+    def __init__(self, width: int, hidden: int) -> None:
+        super().__init__()
+        self.widen = nn.Linear(width, hidden)
+        self.narrow = nn.Linear(hidden, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., width) -> the same."""
+        narrowed: Tensor = self.narrow(F.gelu(self.widen(x)))
+        return narrowed
+
+
+class VSSBlock(nn.Module):
+    """x + SS2D(norm(x)), then x + MLP(norm(x)), each branch under stochastic depth."""
+
+    def __init__(self, config: BlockConfig) -> None:
+        super().__init__()
+        self.scan_norm = nn.LayerNorm(config.width)
+        self.scan = SS2D(config)
+        self.mlp_norm = nn.LayerNorm(config.width)
+        self.mlp = MLP(config.width, config.hidden)
+        self.drop_path = DropPath(config.drop_path)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(b, h, w, width) -> the same."""
+        x = x + self.drop_path(self.scan(self.scan_norm(x)))
+        y: Tensor = x + self.drop_path(self.mlp(self.mlp_norm(x)))
+        return y

@@ -1,0 +1,261 @@
+"""Native weights files: safetensors that say themselves what they are, checked by a hash when they are loaded.
+
+The header's one metadata entry, `geofcs`, is a JSON object: format, architecture, config, classes (names and colours),
+tile, trained (free text) and sha256 (of the tensors' names, dtypes, shapes and bytes).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from geofcs.classes import ClassScheme, LandCover
+from geofcs.errors import InputError, OutputError
+from geofcs.model.build import without_memory
+from geofcs.model.config import Colour, EncoderConfig, MambaFCSConfig, encoder_config, mamba_fcs_config
+from geofcs.model.encoder import Encoder
+from geofcs.model.fcs import MambaFCS
+
+FORMAT = 1
+"""The version of the metadata that this code writes, and the newest it reads."""
+
+METADATA = "geofcs"
+
+MAMBA_FCS = "mamba-fcs"
+VMAMBA_ENCODER = "vmamba-encoder"
+
+
+@dataclass(frozen=True)
+class WeightsInfo:
+    """What a weights file says of itself.
+
+    `tile` is the side in pixels that the model was trained at, `trained` says on what and how, `sha256` is the hash of
+    the tensors.
+    """
+
+    architecture: str
+    config: MambaFCSConfig
+    classes: ClassScheme
+    tile: int
+    trained: str
+    sha256: str
+
+    @property
+    def mean_colours(self) -> tuple[Colour, Colour]:
+        """The colour, RGB 0-255, that is 0 to the model, per date."""
+        first, second = self.config.normalisation
+        return first.mean, second.mean
+
+
+@dataclass(frozen=True)
+class EncoderInfo:
+    """What the file of a bare encoder says of itself: something to start training from."""
+
+    architecture: str
+    config: EncoderConfig
+    trained: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class LoadedWeights:
+    """A model with its weights, float32 on the CPU, in eval mode."""
+
+    model: MambaFCS
+    info: WeightsInfo
+
+
+def read_info(path: Path) -> WeightsInfo | EncoderInfo:
+    """What a weights file says of itself, whichever kind it is; reads the header only.
+
+    Raises `InputError` for a file that is missing, damaged, no geofcs file, or newer than this code.
+    """
+    with _opened(path) as file:
+        return _info(path, file.metadata() or {})
+
+
+def read_weights_info(path: Path) -> WeightsInfo:
+    """The same for a model that can detect; an encoder alone is an `InputError`."""
+    info = read_info(path)
+    if isinstance(info, EncoderInfo):
+        raise InputError(f"{path}: holds an encoder only, to start training from; detection needs a whole model")
+    return info
+
+
+def load_weights(path: Path) -> LoadedWeights:
+    """The model that a file holds. Raises `InputError` as `read_info` does, and where tensors do not fit the config."""
+    info = read_weights_info(path)
+    model = without_memory(MambaFCS, info.config)
+    _fill(model, path, info.sha256)
+    return LoadedWeights(model.eval(), info)
+
+
+def load_encoder(path: Path) -> Encoder:
+    """The encoder that a file made by `save_encoder` holds, in training mode; raises `InputError`."""
+    info = read_info(path)
+    if not isinstance(info, EncoderInfo):
+        raise InputError(f"{path}: holds a whole model ({info.architecture}), not an encoder")
+    encoder = without_memory(Encoder, info.config)
+    _fill(encoder, path, info.sha256)
+    return encoder
+
+
+def save_weights(
+    path: Path,
+    model: MambaFCS,
+    config: MambaFCSConfig,
+    classes: ClassScheme,
+    tile: int,
+    trained: str,
+    dtype: torch.dtype = torch.float32,
+) -> WeightsInfo:
+    """Write a model, all at once by rename; `dtype` float16 halves the file. Raises `OutputError`."""
+    if classes.count != config.classes:
+        raise InputError(f"{classes.name} has {classes.count} classes, the model {config.classes}")
+    covers = [asdict(cover) for cover in classes.land_covers]
+    content = {"classes": {"name": classes.name, "land_covers": covers}, "tile": tile, "trained": trained}
+    sha256 = _write(path, MAMBA_FCS, model, asdict(config), content, dtype)
+    return WeightsInfo(MAMBA_FCS, config, classes, tile, trained, sha256)
+
+
+def save_encoder(path: Path, encoder: Encoder, config: EncoderConfig, trained: str) -> EncoderInfo:
+    """Write a bare encoder in the same way."""
+    sha256 = _write(path, VMAMBA_ENCODER, encoder, asdict(config), {"trained": trained}, torch.float32)
+    return EncoderInfo(VMAMBA_ENCODER, config, trained, sha256)
+
+
+def check_tensors(path: Path, wanted: Mapping[str, tuple[int, ...]], found: Mapping[str, tuple[int, ...]]) -> None:
+    """Raise an `InputError` that names every tensor that is missing, unexpected or of another shape than wanted."""
+    missing = [name for name in wanted if name not in found]
+    extra = [name for name in found if name not in wanted]
+    misshapen = [
+        f"{name} is {found[name]} instead of {shape}"
+        for name, shape in wanted.items()
+        if name in found and found[name] != shape
+    ]
+    faults = {"missing": missing, "unexpected": extra, "of another shape": misshapen}
+    said = [f"{len(names)} {kind}: {', '.join(names)}" for kind, names in faults.items() if names]
+    if said:
+        raise InputError(f"{path}: does not hold the tensors of its architecture; {'; '.join(said)}")
+
+
+def _write(
+    path: Path,
+    architecture: str,
+    module: nn.Module,
+    config: dict[str, Any],
+    content: dict[str, Any],
+    dtype: torch.dtype,
+) -> str:
+    tensors = {name: _stored(tensor, dtype) for name, tensor in module.state_dict().items()}
+    sha256 = _content_hash(tensors)
+    header = {"format": FORMAT, "architecture": architecture, "config": config, **content, "sha256": sha256}
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
+    try:
+        save_file(tensors, unfinished, {METADATA: json.dumps(header)})
+        unfinished.replace(path)
+    except (OSError, SafetensorError) as error:
+        raise OutputError(f"{path}: cannot be written: {error}") from error
+    finally:
+        unfinished.unlink(missing_ok=True)
+    return sha256
+
+
+def _stored(tensor: Tensor, dtype: torch.dtype) -> Tensor:
+    tensor = tensor.detach().cpu()
+    return (tensor.to(dtype) if tensor.is_floating_point() else tensor).contiguous()
+
+
+def _fill(module: nn.Module, path: Path, sha256: str) -> None:
+    """Give a module without memory the tensors of a file whose hash must be `sha256`."""
+    with _opened(path) as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, the file is no mapping
+    if _content_hash(tensors) != sha256:
+        raise InputError(f"{path}: is damaged: its tensors are not those it was written with; copy it again")
+    wanted = module.state_dict()
+    check_tensors(path, _shapes(wanted), _shapes(tensors))
+    module.load_state_dict({name: tensor.to(wanted[name].dtype) for name, tensor in tensors.items()}, assign=True)
+
+
+def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+
+
+def _content_hash(tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 over names, dtypes, shapes and bytes, in the order of the names."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        digest.update(json.dumps([name, str(tensor.dtype), list(tensor.shape)]).encode())
+        if tensor.numel():
+            digest.update(tensor.flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """The file, open for reading; whatever is wrong with it becomes an `InputError`."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            yield file
+    except FileNotFoundError:
+        raise InputError(f"{path}: there is no such file") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error}") from error
+    except SafetensorError as error:
+        raise InputError(
+            f"{path}: is not a safetensors file, or is cut short ({error}); "
+            "published .pth files are converted by geofcs weights import"
+        ) from error
+
+
+def _info(path: Path, metadata: Mapping[str, str]) -> WeightsInfo | EncoderInfo:
+    if METADATA not in metadata:
+        raise InputError(f"{path}: is a safetensors file, but not one that geofcs wrote")
+    try:
+        header = json.loads(metadata[METADATA])
+        if header["format"] > FORMAT:
+            raise InputError(f"{path}: was written by a newer geofcs (format {header['format']}): update geofcs")
+        if header["architecture"] not in READERS:
+            known = ", ".join(READERS)
+            raise InputError(f"{path}: holds weights of another architecture, {header['architecture']}; known: {known}")
+        return READERS[header["architecture"]](header)
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path}: its description cannot be understood ({error!r})") from error
+
+
+def _weights_info(header: dict[str, Any]) -> WeightsInfo:
+    covers = header["classes"]["land_covers"]
+    return WeightsInfo(
+        architecture=header["architecture"],
+        config=mamba_fcs_config(header["config"]),
+        classes=ClassScheme(
+            header["classes"]["name"],
+            tuple(LandCover(cover["name"], tuple(cover["colour"])) for cover in covers),
+        ),
+        tile=header["tile"],
+        trained=header["trained"],
+        sha256=header["sha256"],
+    )
+
+
+def _encoder_info(header: dict[str, Any]) -> EncoderInfo:
+    config = encoder_config(header["config"])
+    return EncoderInfo(header["architecture"], config, header["trained"], header["sha256"])
+
+
+READERS: dict[str, Callable[[dict[str, Any]], WeightsInfo | EncoderInfo]] = {
+    MAMBA_FCS: _weights_info,
+    VMAMBA_ENCODER: _encoder_info,
+}
+"""How the description of each architecture is read."""
