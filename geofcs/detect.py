@@ -49,6 +49,13 @@ def detect(request: DetectRequest, listener: Listener) -> dict[str, Any]:
     journal.check_free([Path(path) for path in (request.t1, request.t2, request.weights)], request.overwrite)
     with clock.stage("plan"):
         plan = make_plan(request)
+    return carry_out(plan, request, journal, clock, listener)
+
+
+def carry_out(
+    plan: DetectPlan, request: DetectRequest, journal: Journal, clock: Clock, listener: Listener
+) -> dict[str, Any]:
+    """Everything after planning: tiles, rasters, polygons, run.json, publication."""
     _tell(plan, listener)
     if journal.begin(plan.as_json(), request.restart):
         listener.note(f"going on with the unfinished run in {journal.staging}")

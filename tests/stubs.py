@@ -91,3 +91,21 @@ def one_hot(coordinate: Tensor) -> Tensor:
     """Scores (b, covers, h, w) of which the one of class coordinate // 50 % covers is 1."""
     chosen = (coordinate // 50 % COVERS).long()
     return torch.nn.functional.one_hot(chosen, COVERS).movedim(-1, 1).float()
+
+
+class Silent:
+    """A listener that remembers what it was told."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+        self.total = self.done = 0
+
+    def note(self, sentence: str) -> None:
+        self.notes.append(sentence)
+
+    def stage(self, name: str, total: int, unit: str, pixels_per_unit: float) -> None:
+        assert self.done == self.total, f"the stage before {name} was not told to its end"
+        self.total, self.done = total, 0
+
+    def advance(self, units: int) -> None:
+        self.done += units

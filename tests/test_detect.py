@@ -26,26 +26,9 @@ from geofcs.model.config import pico
 from geofcs.model.weights import save_weights
 from geofcs.plan import DetectRequest
 from geofcs.scene import SceneOptions
-from geofcs.synthetic import SyntheticParameters
+from geofcs.synthetic import SceneParameters
 from geofcs.synthetic.write import write_scenes
-
-
-class Silent:
-    """A listener that remembers what it was told."""
-
-    def __init__(self) -> None:
-        self.notes: list[str] = []
-        self.total = self.done = 0
-
-    def note(self, sentence: str) -> None:
-        self.notes.append(sentence)
-
-    def stage(self, name: str, total: int, unit: str, pixels_per_unit: float) -> None:
-        assert self.done == self.total, f"the stage before {name} was not told to its end"
-        self.total, self.done = total, 0
-
-    def advance(self, units: int) -> None:
-        self.done += units
+from tests.stubs import Silent
 
 
 @dataclass(frozen=True)
@@ -65,7 +48,7 @@ class Material:
 @pytest.fixture(scope="session")
 def material(tmp_path_factory: pytest.TempPathFactory) -> Material:
     folder = tmp_path_factory.mktemp("material")
-    write_scenes(folder, SyntheticParameters(seed=3), height=300, width=420)
+    write_scenes(folder, SceneParameters(seed=3), height=300, width=420)
     config = pico(classes=SECOND.count, width=8)
     weights = folder / "untrained.safetensors"
     save_weights(weights, build(config, seed=0), config, SECOND, tile=64, trained="not trained")
