@@ -13,6 +13,7 @@ import typer
 from geofcs import __version__
 from geofcs.cli.detect import detect
 from geofcs.cli.polygonize import polygonize
+from geofcs.cli.synth import synth
 from geofcs.cli.terminal import stderr
 from geofcs.errors import GeofcsError
 
@@ -47,6 +48,7 @@ def _root(
 
 app.command()(detect)
 app.command()(polygonize)
+app.command()(synth)
 
 
 def main() -> None:
