@@ -1,0 +1,103 @@
+// Number formats and special functions. No CUDA headers: the same text must compile with nvcc and with NVRTC.
+#pragma once
+
+namespace geofcs {
+
+using int64 = long long;
+static_assert(sizeof(int64) == 8, "offsets are 64-bit");
+
+constexpr float LOG2_E = 1.4426950408889634f;
+constexpr float LN_2 = 0.6931471805599453f;
+__device__ inline float minus_infinity() { return __int_as_float(0xff800000); }
+
+struct Float32 {
+    using Raw = float;
+    static constexpr bool PACKED = false;  // two numbers in a 32-bit register, products on tensor cores
+    static __device__ float widen(Raw v) { return v; }
+    static __device__ Raw narrow(float v) { return v; }
+};
+
+struct BFloat16 {
+    using Raw = unsigned short;
+    static constexpr bool PACKED = true;
+    static __device__ float widen(Raw v) { return __uint_as_float(static_cast<unsigned>(v) << 16); }
+    static __device__ float widen_low(unsigned v) { return __uint_as_float(v << 16); }
+    static __device__ float widen_high(unsigned v) { return __uint_as_float(v & 0xffff0000u); }
+    static __device__ unsigned narrow_pair(float low, float high) {
+        unsigned packed;
+        asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(packed) : "f"(high), "f"(low));
+        return packed;
+    }
+    static __device__ Raw narrow(float v) { return static_cast<Raw>(narrow_pair(v, 0.0f)); }
+    // c (16 x 8) += a (16 x 16) b (16 x 8); fragments as the PTX manual lays them out.
+    static __device__ void multiply_add(float* c, const unsigned (&a)[4], unsigned b0, unsigned b1) {
+        asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
+            "{%0, %1, %2, %3};"
+            : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+            : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+    }
+};
+
+struct Float16 {
+    using Raw = unsigned short;
+    static constexpr bool PACKED = true;
+    static __device__ float widen(Raw v) {
+        float wide;
+        asm("cvt.f32.f16 %0, %1;" : "=f"(wide) : "h"(v));
+        return wide;
+    }
+    static __device__ float widen_low(unsigned v) { return widen(static_cast<Raw>(v)); }
+    static __device__ float widen_high(unsigned v) { return widen(static_cast<Raw>(v >> 16)); }
+    static __device__ Raw narrow(float v) {
+        Raw raw;
+        asm("cvt.rn.f16.f32 %0, %1;" : "=h"(raw) : "f"(v));
+        return raw;
+    }
+    static __device__ unsigned narrow_pair(float low, float high) {
+        return static_cast<unsigned>(narrow(low)) | static_cast<unsigned>(narrow(high)) << 16;
+    }
+    static __device__ void multiply_add(float* c, const unsigned (&a)[4], unsigned b0, unsigned b1) {
+        asm("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
+            "{%0, %1, %2, %3};"
+            : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+            : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+    }
+};
+
+__device__ inline float exp2_fast(float v) {
+    float r;
+    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(r) : "f"(v));
+    return r;
+}
+
+__device__ inline float log2_fast(float v) {
+    float r;
+    asm("lg2.approx.ftz.f32 %0, %1;" : "=f"(r) : "f"(v));
+    return r;
+}
+
+// log2(1 + 2^z): softplus with the logarithm to base 2 on both sides, so that exp and log are one instruction each.
+// The hardware logarithm errs by 2^-22 absolutely, enough for results of 16 bits; float32 takes a series where the
+// result is small.
+template <class Number>
+__device__ inline float softplus2(float z) {
+    const float u = exp2_fast(fminf(z, 64.0f));
+    float s = log2_fast(1.0f + u);
+    if constexpr (!Number::PACKED) {
+        const float series = LOG2_E * u * (1.0f + u * (-0.5f + u * (0.33333333f + u * (-0.25f + u * 0.2f))));
+        s = u < 0.03125f ? series : s;
+    }
+    return fmaxf(s, z);
+}
+
+// 1 - 2^-s = sigmoid(z) for s = softplus2(z).
+template <class Number>
+__device__ inline float sigmoid_from_softplus2(float s) {
+    const float plain = 1.0f - exp2_fast(-s);
+    if constexpr (Number::PACKED) return plain;
+    const float v = LN_2 * s;
+    const float series = v * (1.0f + v * (-0.5f + v * (0.16666667f + v * (-0.041666667f + v * 0.0083333333f))));
+    return v < 0.03125f ? series : plain;
+}
+
+}  // namespace geofcs

@@ -1,0 +1,180 @@
+// The geometry that all kernels share: a block of 16 warps looks at a tile of 16 x 16 positions and 32 channels.
+//
+// A lane is a channel; a warp is one row of the tile (directions 0 and 2) or one column (1 and 3): a *chunk* of 16
+// consecutive positions of a sequence, walked by each lane on its own. So the recurrence needs no shuffles, loads of
+// channels-last maps coalesce, and B and C are the same for the whole warp.
+#pragma once
+#include "numbers.cuh"
+
+namespace geofcs {
+
+constexpr int SIDE = 16;      // positions of a chunk, and chunks of a tile per axis
+constexpr int LANES = 32;     // channels of a block
+constexpr int THREADS = SIDE * LANES;
+constexpr int RANK_PART = 64;  // ranks multiplied at once; larger R take several rounds
+constexpr int Z_PITCH = 40;    // floats between positions of the logits a warp keeps: conflict-free for both accesses
+constexpr int CHANNEL_SUMS = 9;  // per channel: d dt_bias of 4 directions, d a_log of 4, d skip
+
+struct MapStrides {
+    int64 batch, channel, row, col;
+};
+struct FactorStrides {
+    int64 batch, direction, channel, row, col;
+};
+
+// Everything a launch needs, passed by value. `layout.py` mirrors it field by field.
+struct ScanParams {
+    const void* x;
+    const void* dt;          // (b, 4, R, H, W)
+    const void* bc;          // (b, 4, 2, H, W): B, C
+    const float* dt_weight;  // (4, D, R)
+    const float* dt_bias;    // (4, D)
+    const float* a_log;      // (4, D)
+    const float* skip;       // (4, D)
+    void* y;
+    const void* grad_y;
+    void* grad_x;
+    void* grad_z;            // (4, b, H, W, D), gradient of the logits before softplus, in x's type
+    float* grad_bc;          // (ceil(D / 32), b, H, W, 4, 2)
+    float* channel_sums;     // (b * tiles, 9, D)
+    float* gain;             // (b, 4, chunks, D): product of the decays of a chunk
+    float* state;            // same shape: what a chunk leaves behind, then what enters it
+    float* adjoint;          // same for the recurrence of the gradients, which runs the other way
+    MapStrides x_strides, y_strides, grad_y_strides, grad_x_strides;
+    FactorStrides dt_strides, bc_strides;
+    int batch, channels, height, width, rank;
+    int tile_rows, tile_cols;
+    int chunks;              // of the axis that has more: max(H * tile_cols, W * tile_rows)
+    int rank_padded;         // of one round: 16, 32 or 64
+    int weight_slots;        // 4: the weights of all directions fit into shared memory; 1: one after the other
+    int pairs;               // dt may be read two ranks at a time
+};
+
+// Where this block and this warp are.
+struct Place {
+    int batch, tile_row, tile_col, channel0, warp, lane;
+    __device__ int channel() const { return channel0 + lane; }
+};
+
+__device__ inline Place place_of(const ScanParams& p, bool tiles_first) {
+    const int groups = (p.channels + LANES - 1) / LANES, tiles = p.tile_rows * p.tile_cols;
+    int64 index = blockIdx.x;
+    int group, tile;
+    if (tiles_first) {  // the tiles of a map are neighbours: a cluster
+        tile = static_cast<int>(index % tiles), index /= tiles;
+        group = static_cast<int>(index % groups), index /= groups;
+    } else {            // the channels of a tile are neighbours: they share factors and sectors of x in the L2 cache
+        group = static_cast<int>(index % groups), index /= groups;
+        tile = static_cast<int>(index % tiles), index /= tiles;
+    }
+    return {static_cast<int>(index), tile / p.tile_cols, tile % p.tile_cols, group * LANES,
+            static_cast<int>(threadIdx.x) / LANES, static_cast<int>(threadIdx.x) % LANES};
+}
+
+// One warp's chunk on one axis: AXIS 0 is a row of the tile, 1 a column.
+template <int AXIS>
+struct Chunk {
+    int row, col;   // of the first position
+    int valid;      // positions inside the map, 0 to 16
+    int64 index;    // of the chunk in forward order of that axis
+
+    __device__ Chunk(const ScanParams& p, const Place& at) {
+        row = at.tile_row * SIDE + (AXIS == 0 ? at.warp : 0);
+        col = at.tile_col * SIDE + (AXIS == 0 ? 0 : at.warp);
+        const int along = AXIS == 0 ? p.width - col : p.height - row;
+        const bool inside = row < p.height && col < p.width;
+        valid = inside ? min(along, SIDE) : 0;
+        index = AXIS == 0 ? static_cast<int64>(row) * p.tile_cols + at.tile_col
+                          : static_cast<int64>(col) * p.tile_rows + at.tile_row;
+    }
+    __device__ static int64 step(int64 row_stride, int64 col_stride) { return AXIS == 0 ? col_stride : row_stride; }
+    __device__ int64 origin(const MapStrides& s, const Place& at) const {
+        return at.batch * s.batch + at.channel() * s.channel + row * s.row + col * s.col;
+    }
+};
+
+// A lane's 16 values of one map along a chunk; zero outside the map.
+template <class Number>
+struct Values {
+    using Raw = typename Number::Raw;
+    static constexpr int WORDS = Number::PACKED ? SIDE / 2 : SIDE;
+    unsigned words[WORDS];
+
+    template <int AXIS>
+    __device__ void load(const void* base, const MapStrides& s, const Chunk<AXIS>& chunk, const Place& at, bool active) {
+        const Raw* first = static_cast<const Raw*>(base) + (active ? chunk.origin(s, at) : 0);
+        const int64 step = Chunk<AXIS>::step(s.row, s.col);
+        const int count = active ? chunk.valid : 0;
+#pragma unroll
+        for (int w = 0; w < WORDS; ++w) {
+            if constexpr (Number::PACKED) {
+                const unsigned low = 2 * w < count ? *first : 0;
+                first += step;
+                const unsigned high = 2 * w + 1 < count ? *first : 0;
+                first += step;
+                words[w] = low | high << 16;
+            } else {
+                words[w] = w < count ? __float_as_uint(*first) : 0u;
+                first += step;
+            }
+        }
+    }
+    __device__ float get(int t) const {
+        if constexpr (Number::PACKED) {
+            return t % 2 ? Number::widen_high(words[t / 2]) : Number::widen_low(words[t / 2]);
+        } else {
+            return __uint_as_float(words[t]);
+        }
+    }
+};
+
+template <class Number, int AXIS>
+__device__ inline void store_values(void* base, const MapStrides& s, const Chunk<AXIS>& chunk, const Place& at,
+                                    const float (&values)[SIDE]) {
+    using Raw = typename Number::Raw;
+    Raw* first = static_cast<Raw*>(base) + chunk.origin(s, at);
+    const int64 step = Chunk<AXIS>::step(s.row, s.col);
+#pragma unroll
+    for (int t = 0; t < SIDE; ++t) {
+        if (t < chunk.valid) *first = Number::narrow(values[t]);
+        first += step;
+    }
+}
+
+// Offset of a chunk's summary in (b, 4, chunks, D).
+__device__ inline int64 summary_offset(const ScanParams& p, const Place& at, int k, int64 chunk) {
+    return ((static_cast<int64>(at.batch) * 4 + k) * p.chunks + chunk) * p.channels + at.channel();
+}
+
+// Shared memory, in this order; `layout.py` computes the same sizes.
+struct Shared {
+    float* logits;       // per warp: 16 positions x Z_PITCH; before the product it holds the warp's dt factors
+    float2* factors_bc;  // per warp: 16 x (B ln 2, C)
+    void* weights;       // weight_slots x 32 channels x pitch
+    float* exchange;     // 16 x 16 positions x 32 channels: what the column directions leave to the row directions
+    float2* summaries;   // 4 directions x 16 chunks x 32 channels (whole maps only)
+    float2* totals;      // 16 x 32
+    float* carries;      // 16 x 32
+};
+
+template <class Number>
+__device__ inline int weight_pitch(int rank_padded) {
+    return Number::PACKED ? rank_padded + 8 : rank_padded + 1;
+}
+
+template <class Number>
+__device__ inline Shared shared_memory(const ScanParams& p) {
+    extern __shared__ float4 pool[];
+    Shared s;
+    char* next = reinterpret_cast<char*>(pool);
+    s.logits = reinterpret_cast<float*>(next), next += SIDE * SIDE * Z_PITCH * 4;
+    s.factors_bc = reinterpret_cast<float2*>(next), next += SIDE * SIDE * 8;
+    s.weights = next, next += p.weight_slots * LANES * weight_pitch<Number>(p.rank_padded) * sizeof(typename Number::Raw);
+    s.exchange = reinterpret_cast<float*>(next), next += SIDE * SIDE * LANES * 4;
+    s.summaries = reinterpret_cast<float2*>(next), next += 4 * THREADS * 8;
+    s.totals = reinterpret_cast<float2*>(next), next += THREADS * 8;
+    s.carries = reinterpret_cast<float*>(next);
+    return s;
+}
+
+}  // namespace geofcs

@@ -1,0 +1,181 @@
+"""The four-direction scan on NVIDIA GPUs: chooses the passes, allocates what they exchange, launches them."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+
+import torch
+from torch import Tensor
+
+from geofcs_kernels import images
+from geofcs_kernels.driver import Module
+from geofcs_kernels.layout import CHANNEL_SUMS, SUFFIXES, THREADS, ScanParams, Shape, shape_of, shared_bytes
+
+CLUSTER_TILES = 16
+"""Most tiles of a map that are scanned in one pass, by as many blocks that read each other's shared memory."""
+
+
+@functools.cache
+def _module(device: int, dtype: torch.dtype) -> Module:
+    """The kernels for a dtype, loaded on a GPU."""
+    with torch.cuda.device(device):
+        return Module(images.image_for(torch.cuda.get_device_capability(device), SUFFIXES[dtype]))
+
+
+@functools.cache
+def _limits(device: int) -> tuple[int, bool]:
+    """Shared memory that a block may have, and whether blocks can form clusters."""
+    properties = torch.cuda.get_device_properties(device)
+    return properties.shared_memory_per_block_optin, properties.major >= 9
+
+
+class _Scan:
+    """One scan's sizes, parameters and launches."""
+
+    def __init__(
+        self, x: Tensor, factors: Tensor, dt_weight: Tensor, dt_bias: Tensor, a_log: Tensor, skip: Tensor
+    ) -> None:
+        self.x, self.shape, self.rank = x, shape_of(x, dt_weight), dt_weight.shape[-1]
+        self.factors = factors.to(x.dtype)
+        self.weights = [t.to(torch.float32).contiguous() for t in (dt_weight, dt_bias, a_log, skip)]
+        self.most_shared, self.clusters = _limits(x.device.index)
+        shape = self.shape
+        self.parameters = ScanParams(
+            x=x.data_ptr(),
+            x_strides=_strides(x),
+            dt=self.factors.data_ptr(),
+            bc=self.factors.data_ptr() + self.rank * self.factors.stride(2) * x.element_size(),
+            dt_strides=_strides(self.factors),
+            bc_strides=_strides(self.factors),
+            **dict(zip(("dt_weight", "dt_bias", "a_log", "skip"), (t.data_ptr() for t in self.weights), strict=True)),
+            **{name: getattr(shape, name) for name in ("batch", "channels", "height", "width", "rank")},
+            **{name: getattr(shape, name) for name in ("tile_rows", "tile_cols", "chunks", "rank_padded")},
+            pairs=_pairs(self.factors, self.rank),
+        )
+
+    def launch(self, kernel: str, *, whole: bool = False, cluster: int = 1) -> None:
+        """A kernel over all tiles."""
+        sizes = {n: shared_bytes(self.shape, self.x.dtype, n, whole=whole) for n in (4, 1)}
+        fits = self.rank <= self.shape.rank_padded and sizes[4] <= self._shared_target(sizes[1])
+        slots = 4 if fits else 1
+        self.parameters.weight_slots = slots
+        self._launch(f"{kernel}_{SUFFIXES[self.x.dtype]}", self.shape.blocks, THREADS, sizes[slots], cluster)
+
+    def _shared_target(self, least: int) -> int:
+        """What keeps two blocks on a multiprocessor, where one direction's weights alone would; else what fits."""
+        both = (self.most_shared - 1024) // 2
+        return both if least <= both else self.most_shared
+
+    def carry(self, direction: str) -> None:
+        """The kernel between two passes."""
+        self._launch(f"carry_{direction}", self.shape.batch * 4 * self.shape.groups, 1024, 0, 1)
+
+    def _launch(self, kernel: str, blocks: int, threads: int, shared: int, cluster: int) -> None:
+        device = self.x.device
+        with torch.cuda.device(device):
+            _module(device.index, self.x.dtype).launch(
+                kernel,
+                self.parameters,
+                blocks=blocks,
+                threads=threads,
+                shared_bytes=shared,
+                stream=torch.cuda.current_stream(device).cuda_stream,
+                cluster=cluster,
+            )
+
+    def summaries(self) -> Tensor:
+        """A number per chunk, channel and direction."""
+        shape = self.shape
+        return self.x.new_empty(shape.batch, 4, shape.chunks, shape.channels, dtype=torch.float32)
+
+
+def forward(
+    x: Tensor, factors: Tensor, dt_weight: Tensor, dt_bias: Tensor, a_log: Tensor, skip: Tensor
+) -> Tensor:
+    """`geofcs_kernels.forward` on a GPU."""
+    scan = _Scan(x, factors, dt_weight, dt_bias, a_log, skip)
+    y = _channels_last(x)
+    if y.numel() == 0:
+        return y
+    scan.parameters.y, scan.parameters.y_strides = y.data_ptr(), _strides(y)
+    tiles = scan.shape.tiles
+    if tiles == 1 or (scan.clusters and tiles <= CLUSTER_TILES):
+        scan.launch("forward_whole", whole=True, cluster=tiles)
+        return y
+    gain, state = scan.summaries(), scan.summaries()
+    scan.parameters.gain, scan.parameters.state = gain.data_ptr(), state.data_ptr()
+    scan.launch("forward_summary")
+    scan.carry("forward")
+    scan.launch("forward_apply")
+    return y
+
+
+def backward(
+    grad: Tensor, x: Tensor, factors: Tensor, dt_weight: Tensor, dt_bias: Tensor, a_log: Tensor, skip: Tensor
+) -> tuple[Tensor, ...]:
+    """`geofcs_kernels.backward` on a GPU."""
+    scan = _Scan(x, factors, dt_weight, dt_bias, a_log, skip)
+    shape, grad = scan.shape, grad.to(x.dtype)
+    grad_x = _channels_last(x)
+    if grad_x.numel() == 0:
+        return tuple(torch.zeros_like(t) for t in (x, factors, dt_weight, dt_bias, a_log, skip))
+    wide = {"dtype": torch.float32, "device": x.device}
+    grad_z = x.new_empty(4, shape.batch, shape.height, shape.width, shape.channels)
+    grad_bc = torch.empty(shape.groups, shape.batch, shape.height, shape.width, 4, 2, **wide)
+    sums = torch.empty(shape.batch * shape.tiles, CHANNEL_SUMS, shape.channels, **wide)
+    summaries = {name: scan.summaries() for name in ("gain", "state", "adjoint")}
+    parameters = scan.parameters
+    parameters.grad_y, parameters.grad_y_strides = grad.data_ptr(), _strides(grad)
+    parameters.grad_x, parameters.grad_x_strides = grad_x.data_ptr(), _strides(grad_x)
+    parameters.grad_z, parameters.grad_bc, parameters.channel_sums = (t.data_ptr() for t in (grad_z, grad_bc, sums))
+    parameters.gain, parameters.state, parameters.adjoint = (t.data_ptr() for t in summaries.values())
+    scan.launch("backward_summary")
+    scan.carry("forward")
+    scan.carry("backward")
+    scan.launch("backward_apply")
+    return _assemble(scan, grad_x, grad_z, grad_bc, sums, (x, factors, dt_weight, dt_bias, a_log, skip))
+
+
+def _assemble(
+    scan: _Scan, grad_x: Tensor, grad_z: Tensor, grad_bc: Tensor, sums: Tensor, given: tuple[Tensor, ...]
+) -> tuple[Tensor, ...]:
+    """The six gradients from what the kernel left: two matrix products and sums over blocks."""
+    shape, dtype = scan.shape, scan.x.dtype
+    flat = grad_z.view(4, -1, shape.channels)
+    positions = flat.shape[1]
+    grad_factors = torch.empty_like(given[1])
+    by_direction = grad_factors.permute(1, 0, 3, 4, 2)
+    by_direction[..., : shape.rank] = torch.bmm(flat, scan.weights[0].to(dtype)).view(*grad_z.shape[:4], -1)
+    by_direction[..., shape.rank :] = grad_bc.sum(0).permute(3, 0, 1, 2, 4)
+    dt = scan.factors[:, :, : shape.rank].permute(1, 0, 3, 4, 2).reshape(4, positions, shape.rank)
+    parts = _parts(positions)
+    products = torch.bmm(flat.reshape(4 * parts, -1, shape.channels).mT, dt.reshape(4 * parts, -1, shape.rank))
+    grad_weight = products.view(4, parts, shape.channels, shape.rank).sum(1, dtype=torch.float32)
+    totals = sums.sum(0)
+    gradients = (grad_x, grad_factors, grad_weight, totals[:4], totals[4:8], totals[8:].repeat(4, 1))
+    return tuple(g.to(t.dtype) for g, t in zip(gradients, given, strict=True))
+
+
+def _parts(positions: int) -> int:
+    """Into how many equal parts the sum over positions is cut: one product alone would leave most of a GPU idle."""
+    parts = 1
+    while positions % 2 == 0 and positions > 2048:
+        parts, positions = 2 * parts, positions // 2
+    return parts
+
+
+def _channels_last(x: Tensor) -> Tensor:
+    batch, channels, height, width = x.shape
+    return x.new_empty(batch, height, width, channels).permute(0, 3, 1, 2)
+
+
+def _strides(t: Tensor) -> ctypes.Array[ctypes.c_int64]:
+    return (ctypes.c_int64 * t.dim())(*t.stride())
+
+
+def _pairs(factors: Tensor, rank: int) -> int:
+    """Whether dt can be read two numbers at a time."""
+    strides = [factors.stride(i) for i in (0, 1, 3, 4)]
+    even = rank % 2 == 0 and all(s % 2 == 0 for s in strides) and factors.data_ptr() % 4 == 0
+    return int(even and factors.stride(2) == 1 and factors.element_size() == 2)

@@ -1,0 +1,62 @@
+"""Which kernels serve which device, and the two functions that geofcs calls."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from geofcs_kernels import cuda, images, nvrtc
+
+DTYPES = (torch.float32, torch.bfloat16, torch.float16)
+"""What x may be. Everything else (float64) is left to plain torch."""
+
+
+class Availability(NamedTuple):
+    """Whether the kernels serve a kind of device, and how, or why not and what to install."""
+
+    ok: bool
+    reason: str
+
+
+def available(device_type: str) -> Availability:
+    """Whether tensors of this kind of device ("cpu", "cuda") are served."""
+    if device_type == "cuda":
+        return _cuda()
+    return Availability(False, f"no kernels for devices of type {device_type}")
+
+
+def _cuda() -> Availability:
+    if not torch.cuda.is_available() or torch.version.cuda is None:
+        return Availability(False, "torch sees no NVIDIA GPU")
+    capability = torch.cuda.get_device_capability()
+    if capability < images.LOWEST:
+        return Availability(False, f"compute capability {capability[0]}.{capability[1]}, the kernels need 8.0")
+    if images.BUILT.exists():
+        return Availability(True, "compiled by nvcc when geofcs-kernels was installed")
+    if nvrtc.available():
+        return Availability(True, f"compiled at first use by NVRTC {nvrtc.version()[0]}.{nvrtc.version()[1]}")
+    return Availability(False, nvrtc.MISSING)
+
+
+def forward(
+    x: Tensor, factors: Tensor, dt_weight: Tensor, dt_bias: Tensor, a_log: Tensor, skip: Tensor
+) -> Tensor:
+    """Four selective scans over a map, summed: `geofcs.model.scan.four_direction_scan_definition`.
+
+    Shapes: x (b, D, h, w) of float32, bfloat16 or float16; factors (b, 4, R + 2, h, w); any strides, none is copied if
+    factors have x's dtype. dt_weight (4, D, R); dt_bias, a_log, skip (4, D). Returns (b, D, h, w) in x's dtype with
+    channels last in memory. The recurrence runs in float32; products with dt_weight run in x's dtype, summed in float32.
+    """
+    return cuda.forward(x, factors, dt_weight, dt_bias, a_log, skip)
+
+
+def backward(
+    grad: Tensor, x: Tensor, factors: Tensor, dt_weight: Tensor, dt_bias: Tensor, a_log: Tensor, skip: Tensor
+) -> tuple[Tensor, ...]:
+    """Gradients of `forward`'s six arguments, of their shapes and dtypes, for `grad` (b, D, h, w) of its result.
+
+    Sums over positions and channels have a fixed order: the same call gives the same bits.
+    """
+    return cuda.backward(grad, x, factors, dt_weight, dt_bias, a_log, skip)

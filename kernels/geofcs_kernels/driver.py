@@ -1,0 +1,90 @@
+"""The CUDA driver through ctypes: loads kernels into torch's context and launches them on torch's stream.
+
+Only the driver is needed, which every machine with a GPU has, so one package serves every torch and CUDA version.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import sys
+from typing import Any
+
+_MAX_DYNAMIC_SHARED = 8  # CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
+_NON_PORTABLE_CLUSTER = 14  # CU_FUNC_ATTRIBUTE_NON_PORTABLE_CLUSTER_SIZE_ALLOWED
+_ATTRIBUTE_CLUSTER = 4  # CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION
+
+
+class DriverError(RuntimeError):
+    """A call of the CUDA driver failed; the message says which and how."""
+
+
+class _Attribute(ctypes.Structure):
+    _fields_ = (("id", ctypes.c_int), ("pad", ctypes.c_char * 4), ("value", ctypes.c_uint * 16))
+
+
+class _Config(ctypes.Structure):
+    _fields_ = (
+        *((name, ctypes.c_uint) for name in ("grid_x", "grid_y", "grid_z", "block_x", "block_y", "block_z", "shared")),
+        ("stream", ctypes.c_void_p),
+        ("attributes", ctypes.POINTER(_Attribute)),
+        ("attribute_count", ctypes.c_uint),
+    )
+
+
+@functools.cache
+def _library() -> ctypes.CDLL:
+    return ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+
+
+def _call(name: str, *arguments: Any) -> None:
+    library = _library()
+    status = getattr(library, name)(*arguments)
+    if status != 0:
+        text = ctypes.c_char_p()
+        library.cuGetErrorString(status, ctypes.byref(text))
+        raise DriverError(f"{name}: {(text.value or b'unknown error').decode()} (CUDA error {status})")
+
+
+class Module:
+    """Kernels of one image (cubin, fat binary or PTX), loaded into the current context."""
+
+    def __init__(self, image: bytes) -> None:
+        self._handle = ctypes.c_void_p()
+        _call("cuModuleLoadData", ctypes.byref(self._handle), image)
+        self._functions: dict[tuple[str, int], ctypes.c_void_p] = {}
+
+    def function(self, name: str, shared_bytes: int) -> ctypes.c_void_p:
+        """A kernel, allowed that much dynamic shared memory and clusters of up to 16 blocks."""
+        if (name, shared_bytes) not in self._functions:
+            function = ctypes.c_void_p()
+            _call("cuModuleGetFunction", ctypes.byref(function), self._handle, name.encode())
+            if shared_bytes > 48 * 1024:
+                _call("cuFuncSetAttribute", function, _MAX_DYNAMIC_SHARED, shared_bytes)
+            self._functions[name, shared_bytes] = function
+        return self._functions[name, shared_bytes]
+
+    def launch(
+        self,
+        name: str,
+        parameters: ctypes.Structure,
+        *,
+        blocks: int,
+        threads: int,
+        shared_bytes: int,
+        stream: int,
+        cluster: int = 1,
+    ) -> None:
+        """Launch a kernel that takes one struct by value."""
+        function = self.function(name, shared_bytes)
+        arguments = (ctypes.c_void_p * 1)(ctypes.addressof(parameters))
+        if cluster == 1:
+            grid_and_block = (ctypes.c_uint(n) for n in (blocks, 1, 1, threads, 1, 1, shared_bytes))
+            _call("cuLaunchKernel", function, *grid_and_block, ctypes.c_void_p(stream), arguments, None)
+            return
+        if cluster > 8:  # the portable limit
+            _call("cuFuncSetAttribute", function, _NON_PORTABLE_CLUSTER, 1)
+        attribute = _Attribute(id=_ATTRIBUTE_CLUSTER)
+        attribute.value[:3] = [cluster, 1, 1]
+        config = _Config(blocks, 1, 1, threads, 1, 1, shared_bytes, stream, ctypes.pointer(attribute), 1)
+        _call("cuLaunchKernelEx", ctypes.byref(config), function, arguments, None)

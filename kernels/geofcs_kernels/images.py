@@ -1,0 +1,59 @@
+"""Machine code for a GPU: the fat binary that nvcc made at install time, else NVRTC now, kept on disk."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+from geofcs_kernels import nvrtc
+
+SOURCES = Path(__file__).parent / "csrc" / "cuda"
+BUILT = Path(__file__).parent / "lib" / "kernels.fatbin"
+LOWEST = (8, 0)
+"""The first compute capability with bfloat16 products and asynchronous copies."""
+TYPES = ("float32", "bfloat16", "float16")
+
+
+def image_for(capability: tuple[int, int], type_name: str) -> bytes:
+    """The kernels for one compute capability and number type, as the driver loads them."""
+    if BUILT.exists():
+        return BUILT.read_bytes()
+    options = [f"--std=c++17 -DGEOFCS_ONLY={TYPES.index(type_name)} -I{SOURCES}".split(), nvrtc.target(capability)]
+    arguments = [*options[0], options[1]]
+    kept = cache_directory() / f"{_fingerprint(arguments)}.cubin"
+    if kept.exists():
+        return kept.read_bytes()
+    image = nvrtc.compile_source((SOURCES / "kernels.cu").read_text(encoding="utf-8"), arguments)
+    _keep(kept, image)
+    return image
+
+
+def cache_directory() -> Path:
+    """Where compiled kernels are kept: `GEOFCS_KERNELS_CACHE`, else a folder of the user's cache."""
+    if chosen := os.environ.get("GEOFCS_KERNELS_CACHE"):
+        return Path(chosen)
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA", Path.home())) / "geofcs-kernels"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "geofcs-kernels"
+
+
+def _fingerprint(arguments: list[str]) -> str:
+    """What the machine code follows from: every source, the options, the compiler's version."""
+    digest = hashlib.sha256(repr((arguments, nvrtc.version())).encode())
+    for source in sorted(SOURCES.iterdir()):
+        digest.update(source.read_bytes())
+    return digest.hexdigest()[:32]
+
+
+def _keep(path: Path, image: bytes) -> None:
+    """Write by rename, so that another process never reads half a file. A read-only disk costs seconds, no more."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
+            file.write(image)
+        Path(file.name).replace(path)
+    except OSError:
+        return

@@ -1,0 +1,102 @@
+"""What a launch of the four-direction kernels needs to know, laid out as `csrc/cuda/tile.cuh` reads it."""
+
+from __future__ import annotations
+
+import ctypes
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+SIDE = 16
+"""Positions of a chunk, and chunks of a tile along either axis."""
+LANES = 32
+"""Channels of a block."""
+THREADS = SIDE * LANES
+CHANNEL_SUMS = 9
+"""Sums over positions per channel: gradients of dt_bias in four directions, of a_log in four, of skip."""
+SUFFIXES = {torch.float32: "float32", torch.bfloat16: "bfloat16", torch.float16: "float16"}
+
+
+class ScanParams(ctypes.Structure):
+    """`geofcs::ScanParams`, field by field."""
+
+    _fields_ = (
+        [
+            (name, ctypes.c_void_p)
+            for name in (
+                *("x", "dt", "bc", "dt_weight", "dt_bias", "a_log", "skip", "y", "grad_y", "grad_x", "grad_z"),
+                *("grad_bc", "channel_sums", "gain", "state", "adjoint"),
+            )
+        ]
+        + [(name, ctypes.c_int64 * 4) for name in ("x_strides", "y_strides", "grad_y_strides", "grad_x_strides")]
+        + [(name, ctypes.c_int64 * 5) for name in ("dt_strides", "bc_strides")]
+        + [
+            (name, ctypes.c_int)
+            for name in (
+                *("batch", "channels", "height", "width", "rank", "tile_rows", "tile_cols", "chunks"),
+                *("rank_padded", "weight_slots", "pairs"),
+            )
+        ]
+    )
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Sizes of a four-direction scan and what follows from them."""
+
+    batch: int
+    channels: int
+    height: int
+    width: int
+    rank: int
+
+    @property
+    def tile_rows(self) -> int:
+        """Tiles from top to bottom."""
+        return -(-self.height // SIDE)
+
+    @property
+    def tile_cols(self) -> int:
+        """Tiles from left to right."""
+        return -(-self.width // SIDE)
+
+    @property
+    def tiles(self) -> int:
+        """Tiles of one map."""
+        return self.tile_rows * self.tile_cols
+
+    @property
+    def chunks(self) -> int:
+        """Chunks of a sequence, along the axis that has more."""
+        return max(self.height * self.tile_cols, self.width * self.tile_rows)
+
+    @property
+    def groups(self) -> int:
+        """Blocks that share a tile, each with up to 32 channels."""
+        return -(-self.channels // LANES)
+
+    @property
+    def blocks(self) -> int:
+        """Blocks of a launch."""
+        return self.batch * self.tiles * self.groups
+
+    @property
+    def rank_padded(self) -> int:
+        """Ranks multiplied in one round: 16, 32 or 64."""
+        return next((size for size in (16, 32) if self.rank <= size), 64)
+
+
+def shape_of(x: Tensor, dt_weight: Tensor) -> Shape:
+    """The sizes that x (b, D, H, W) and dt_weight (4, D, R) state."""
+    batch, channels, height, width = x.shape
+    return Shape(batch, channels, height, width, dt_weight.shape[-1])
+
+
+def shared_bytes(shape: Shape, dtype: torch.dtype, weight_slots: int, *, whole: bool) -> int:
+    """Shared memory of a block: `tile.cuh`'s `Shared`. Passes that never join chunks leave out its last parts."""
+    pitch = shape.rank_padded + (1 if dtype == torch.float32 else 8)
+    logits, factors, exchange = SIDE * SIDE * 40 * 4, SIDE * SIDE * 8, SIDE * SIDE * LANES * 4
+    weights = weight_slots * LANES * pitch * dtype.itemsize
+    joining = 4 * THREADS * 8 + THREADS * 8 + THREADS * 4
+    return logits + factors + weights + exchange + (joining if whole else 0)
