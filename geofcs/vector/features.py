@@ -72,7 +72,7 @@ class FeatureMaker:
 
     def summary(self, tally: Tally) -> pa.Table:
         """Pixels and hectares of each code that occurs, no change (0) and nodata included; these have no classes."""
-        codes = np.flatnonzero(tally.pixels)
+        codes = tally.codes
         named = pa.array(np.where(codes < len(self.from_names), codes, NO_CHANGE))
         return pa.table(
             {

@@ -81,6 +81,11 @@ class Tally:
     pixels: Ints
     area_m2: Floats
 
+    @property
+    def codes(self) -> Ints:
+        """The codes that occur."""
+        return np.flatnonzero(self.pixels)
+
     def __add__(self, other: Tally) -> Tally:
         return Tally(self.pixels + other.pixels, self.area_m2 + other.area_m2)
 

@@ -44,6 +44,13 @@ class Polygons:
     polygons: Ints
     region: Ints
 
+    def part(self, first: int, stop: int) -> Polygons:
+        """Polygons `first` to `stop` (exclusive)."""
+        polygons = self.polygons[first : stop + 1]
+        rings = self.rings[polygons[0] : polygons[-1] + 1]
+        vertices = self.vertices[rings[0] : rings[-1]]
+        return Polygons(vertices, rings - rings[0], polygons - polygons[0], self.region[first:stop])
+
 
 def trace(
     row: Ints, col: Ints, kinds: npt.NDArray[np.uint8], lower_right: npt.NDArray[Any], upper_left: npt.NDArray[Any]

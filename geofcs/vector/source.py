@@ -14,7 +14,7 @@ import rasterio
 from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
-from geofcs.classes import CLASSES_TAG, PERCENT_NODATA, ClassScheme, scheme_from_json
+from geofcs.classes import CLASSES_TAG, NO_CHANGE, PERCENT_NODATA, ClassScheme, scheme_from_json
 from geofcs.errors import InputError, SourceError
 from geofcs.gdal import gdal_settings
 from geofcs.grid import Grid
@@ -31,15 +31,14 @@ class ChangeSource:
     scheme: ClassScheme
     nodata: int
 
-    def codes(self, block: Block) -> npt.NDArray[Any]:
-        """The from-to codes of a block's window; 0 around the raster."""
-        codes = _read_window(self.change, block, 0)
-        self._check(codes, block)
-        return codes
+    def read(self, block: Block) -> tuple[npt.NDArray[Any], npt.NDArray[np.uint8] | None]:
+        """From-to codes of a block's window, 0 around the raster, and the change scores if there are any.
 
-    def percent(self, block: Block) -> npt.NDArray[np.uint8] | None:
-        """The change scores of a block's window."""
-        return None if self.probability is None else _read_window(self.probability, block, PERCENT_NODATA)
+        Raises `SourceError` when pixels cannot be read, `InputError` for codes that the scheme does not have.
+        """
+        codes = _read_window(self.change, block, NO_CHANGE)
+        self._check(codes, block)
+        return codes, None if self.probability is None else _read_window(self.probability, block, PERCENT_NODATA)
 
     def _check(self, codes: npt.NDArray[Any], block: Block) -> None:
         is_unknown = (codes > len(self.scheme.transitions)) & (codes != self.nodata)

@@ -1,0 +1,53 @@
+"""All regions of a raster with their polygons, as the blocks come by; knows of arrays only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from geofcs.vector.areas import PixelAreas
+from geofcs.vector.regions import Regions, Tally, find_regions
+from geofcs.vector.rings import Polygons
+from geofcs.vector.seams import Seams
+from geofcs.vector.windows import Block, block_rows
+
+ReadBlock = Callable[[Block], tuple[npt.NDArray[Any], npt.NDArray[np.uint8] | None]]
+"""Gives from-to codes of a block's window, and change scores in percent if there are any."""
+
+
+class RegionStream:
+    """Goes through a raster once, block by block.
+
+    Afterwards `tally` tells pixels and square metres of each code and `dropped` how many regions were below `min_area`.
+    """
+
+    def __init__(self, read: ReadBlock, areas: PixelAreas, nodata: int, min_area: float) -> None:
+        self._read = read
+        self._areas = areas
+        self._nodata = nodata
+        self._min_area = min_area
+        self.dropped = 0
+        self.tally = Tally(np.zeros(nodata + 1, np.int64), np.zeros(nodata + 1))
+
+    def regions(self, side: int, progress: Callable[[int], None]) -> Iterator[tuple[Regions, Polygons]]:
+        """Regions as soon as they are complete, polygon i of each pair being that of region i.
+
+        The raster is cut into blocks of `side` pixels; `progress` is told of pixels done.
+        """
+        height, width = self._areas.grid_shape
+        seams = Seams(width)
+        for row in block_rows(height, width, side):
+            for block in row:
+                codes, percent = self._read(block)
+                found = find_regions(codes, percent, self._nodata, block, self._areas, self._min_area)
+                self.tally = self.tally + found.tally
+                self.dropped += found.dropped
+                seams.add(block, found)
+                yield found.complete, found.polygons
+                progress(block.height * block.width)
+            regions, polygons, dropped = seams.finish_row(self._min_area)
+            self.dropped += dropped
+            yield regions, polygons
