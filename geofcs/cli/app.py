@@ -15,6 +15,7 @@ from geofcs.cli.detect import detect
 from geofcs.cli.polygonize import polygonize
 from geofcs.cli.synth import synth
 from geofcs.cli.terminal import stderr
+from geofcs.cli.weights import app as weights
 from geofcs.errors import GeofcsError
 
 SIGNAL_EXIT_CODE = 128
@@ -49,6 +50,7 @@ def _root(
 app.command()(detect)
 app.command()(polygonize)
 app.command()(synth)
+app.add_typer(weights, name="weights")
 
 
 def main() -> None:

@@ -8,7 +8,8 @@ from typing import TypeVar
 import torch
 from torch import nn
 
-from geofcs.model.config import MambaFCSConfig
+from geofcs.model.config import EncoderConfig, MambaFCSConfig
+from geofcs.model.encoder import Encoder
 from geofcs.model.fcs import MambaFCS
 from geofcs.model.initialise import initialise
 
@@ -29,3 +30,14 @@ def without_memory(kind: Callable[[Config], Module], config: Config) -> Module:
     """A module whose weights have shapes but no memory; `load_state_dict(..., assign=True)` gives it weights."""
     with torch.device("meta"):
         return kind(config)
+
+
+def parameter_count(config: MambaFCSConfig | EncoderConfig) -> int:
+    """How many numbers training would change."""
+    if isinstance(config, EncoderConfig):
+        return _count(without_memory(Encoder, config))
+    return _count(without_memory(MambaFCS, config))
+
+
+def _count(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())

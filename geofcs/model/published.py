@@ -9,6 +9,7 @@ from __future__ import annotations
 import pickle
 import re
 import struct
+import warnings
 import zipfile
 from collections.abc import Mapping
 from dataclasses import replace
@@ -34,6 +35,10 @@ WRAPPERS = ("model", "state_dict")
 PREFIXES = ("module.", "model.")
 """What training in parallel, or inside another module, puts before every name."""
 
+PUBLISHED_TILES = {"landsat": 416}
+USUAL_TILE = 512
+"""Pixels a side that the published models were trained at, by class scheme and otherwise."""
+
 BINARY_NAMES = {"decoder.": "decoder_bcd.", "main_clf.": "main_clf_cd."}
 """Beginnings of names in the binary variant, and what the full model calls the same parts."""
 
@@ -45,11 +50,16 @@ UNREADABLE = (
 
 
 def import_published(
-    path: Path, out: Path, classes: ClassScheme | None, tile: int, dtype: torch.dtype = torch.float32
+    path: Path,
+    out: Path,
+    classes: ClassScheme | None,
+    tile: int | None = None,
+    dtype: torch.dtype = torch.float32,
 ) -> WeightsInfo | EncoderInfo:
     """Convert a published checkpoint to a native file; width, depths and ratio follow from its tensors.
 
-    A VMamba file becomes a bare encoder, whose four output norms start fresh. Raises `InputError` for whatever is wrong
+    A VMamba file becomes a bare encoder, whose four output norms start fresh. Without `tile` the model was trained at
+    the size that its authors used for these classes. Raises `InputError` for whatever is wrong
     with the file, naming every tensor that does not fit; `UsageError` where a whole model comes without its classes.
     """
     tensors = read_checkpoint(path)
@@ -59,13 +69,16 @@ def import_published(
     if classes is None:
         raise UsageError(f"{path}: holds a whole model: say --classes second, landsat or binary")
     model, config = mamba_fcs(path, tensors, classes)
+    tile = tile or PUBLISHED_TILES.get(classes.name, USUAL_TILE)
     return save_weights(out, model, config, classes, tile, f"by the authors of Mamba-FCS ({path.name})", dtype)
 
 
 def read_checkpoint(path: Path) -> Tensors:
     """The tensors of a .pth file by their published names, unwrapped. Raises `InputError`."""
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of odd pickles: what matters is whether tensors come out
+            content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except FileNotFoundError:
         raise InputError(f"{path}: there is no such file") from None
     except OSError as error:
