@@ -160,13 +160,13 @@ def carried(shape: BaseGeometry, source: Grid, target: Grid) -> BaseGeometry | N
     points = shapely.get_coordinates(shape)
     moved = np.column_stack(to_target(points[:, 0], points[:, 1]))
     centre = shape.centroid
-    expected = shape.area * abs(np.linalg.det(to_target.steps(centre.x, centre.y)))
-    if not np.isfinite(moved).all() or not np.isfinite(expected) or expected == 0:
+    steps = to_target.steps(centre.x, centre.y)
+    if not np.isfinite(moved).all() or not np.isfinite(steps).all():
         return None
+    expected = shape.area * abs(np.linalg.det(steps))
     outline = shapely.set_coordinates(shape, moved)
-    if not outline.is_valid or not SANE_AREA[0] < outline.area / expected < SANE_AREA[1]:
-        return None
-    return outline
+    sane = outline.is_valid and SANE_AREA[0] * expected < outline.area < SANE_AREA[1] * expected
+    return outline if sane else None
 
 
 def _apart(a: Grid, b: Grid) -> bool:

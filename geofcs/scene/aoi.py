@@ -132,10 +132,11 @@ def _file_shape(path: str) -> tuple[BaseGeometry, pyproj.CRS | None]:
             f"--aoi {path}: cannot be read as a vector file ({' '.join(str(error).split())}): give one with polygons, "
             "or XMIN,YMIN,XMAX,YMAX"
         ) from error
-    polygons = [shape for shape in shapes if shape is not None and shape.area > 0]
-    if not polygons:
+    parts = shapely.get_parts(shapely.make_valid(shapes))
+    polygons = parts[shapely.area(parts) > 0]
+    if not len(polygons):
         raise InputError(f"--aoi {path}: holds no polygons: give a file with some, or XMIN,YMIN,XMAX,YMAX")
-    return shapely.union_all(shapely.make_valid(polygons)), crs
+    return shapely.union_all(polygons), crs
 
 
 def _in_pixels(shape: BaseGeometry, crs: pyproj.CRS | None, grid: Grid, text: str) -> BaseGeometry:

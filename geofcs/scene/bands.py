@@ -95,9 +95,10 @@ def _number(bands: FileBands, name: str) -> int:
 
 
 def _by_name(bands: FileBands, name: str) -> int | None:
+    simple = _simple(name)
     for names in (_simplified(bands), bands.colours):
-        if _simple(name) in names:
-            return names.index(_simple(name)) + 1
+        if simple and simple in names:
+            return names.index(simple) + 1
     return None
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from contextlib import ExitStack
 from dataclasses import dataclass
 from types import TracebackType
@@ -84,7 +83,7 @@ class SceneDate:
                 {"number": number, "label": label} for number, label in zip(source.bands, source.labels, strict=True)
             ],
             "palette": source.palette,
-            "nodata": _json_number(source.nodata),
+            "nodata": source.nodata,
             "alpha_band": source.alpha,
             "masks_of_bands": list(source.mask_bands),
             "scales": list(source.scales),
@@ -221,7 +220,3 @@ def _described_placement(placement: Placement) -> dict[str, Any]:
         "yscale": placement.yscale,
         "cell": [placement.cell_height, placement.cell_width],
     }
-
-
-def _json_number(number: float | None) -> float | str | None:
-    return number if number is None or math.isfinite(number) else str(number)

@@ -56,7 +56,7 @@ def plan_pair(t1: str, t2: str, options: SceneOptions) -> ScenePair:
             aoi,
             (*first.notes, *second.notes),
         )
-        return _scaled(replace(pair, notes=(*pair.notes, *_placement_notes(pair))), options)
+        return _scaled(replace(pair, notes=(*pair.notes, *_placement_notes(pair, options))), options)
 
 
 def _found_scenes(t1: str, t2: str, options: SceneOptions) -> tuple[Found, Found]:
@@ -156,7 +156,9 @@ def _mask_layer(path: str, scene: Source, grid: Grid) -> MaskLayer:
     return MaskLayer(source, place(own, grid, "nearest", path))
 
 
-def _placement_notes(pair: ScenePair) -> Iterator[str]:
+def _placement_notes(pair: ScenePair, options: SceneOptions) -> Iterator[str]:
+    if options.assume_aligned and pair.grid.crs is not None:
+        yield "--assume-aligned has no effect: both scenes have a CRS"
     for name, scene in (("T1", pair.t1), ("T2", pair.t2)):
         if isinstance(scene.placement, Warp):
             own = scene.source.grid

@@ -54,8 +54,8 @@ class Source:
     """How to open a raster again and what to read of it.
 
     `grid` are its own pixels, `bands` the 1-based numbers to read, `palette` whether these are indices of a colour
-    table, `nodata` the value that marks invalid pixels in any band, `alpha` the band that is 0 at them, `mask_bands`
-    the bands whose masks say the same. `scales` and `offsets` turn what is stored into values: scale * stored + offset.
+    table. Invalid are NaN and infinity, pixels with `nodata` in any band, those where band `alpha` is 0 and those that
+    the masks of `mask_bands` leave out. `scales` and `offsets` turn what is stored into values: scale * stored + offset.
     """
 
     file: RasterFile
@@ -119,7 +119,7 @@ class OpenSource:
     def _valid(self, stored: npt.NDArray[Any], window: Window) -> npt.NDArray[np.bool_] | None:
         """Where all bands are valid, or None where nothing could make them otherwise."""
         source, marks = self.source, []
-        if source.nodata is not None and not math.isnan(source.nodata):
+        if source.nodata is not None:
             marks.append((stored != _as_stored(source.nodata, stored.dtype)).all(axis=0))
         if np.issubdtype(stored.dtype, np.floating):
             marks.append(np.isfinite(stored).all(axis=0))
@@ -244,8 +244,10 @@ def block_bytes(dataset: DatasetReader) -> int:
 
 
 def _usable_nodata(nodata: float | None, dtype: str) -> float | None:
-    """The nodata value if the pixel type can hold it: others mark no pixel."""
-    if nodata is None or np.issubdtype(np.dtype(dtype), np.floating):
+    """The nodata value, unless pixels cannot hold it or are invalid with it anyway, as NaN is."""
+    if nodata is None or not math.isfinite(nodata):
+        return None
+    if np.issubdtype(np.dtype(dtype), np.floating):
         return nodata
     limits = np.iinfo(dtype)
     return nodata if float(nodata).is_integer() and limits.min <= nodata <= limits.max else None
