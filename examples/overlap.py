@@ -74,7 +74,8 @@ def weights_tile(weights: Path) -> int:
 def score(folder: Path) -> Score:
     """The blended change score in percent."""
     with rasterio.open(folder / "probability.tif") as file:
-        return file.read(1).astype(np.float64)
+        percent: Score = file.read(1).astype(np.float64)
+        return percent
 
 
 def labels(folder: Path) -> npt.NDArray[Any]:

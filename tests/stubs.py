@@ -103,7 +103,7 @@ class Silent:
     def note(self, sentence: str) -> None:
         self.notes.append(sentence)
 
-    def stage(self, name: str, total: int, unit: str, pixels_per_unit: float) -> None:
+    def stage(self, name: str, total: int, unit: str, pixels_per_unit: float) -> None:  # noqa: ARG002
         assert self.done == self.total, f"the stage before {name} was not told to its end"
         self.total, self.done = total, 0
 

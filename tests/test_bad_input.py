@@ -159,7 +159,7 @@ def test_two_scenes_without_crs(geofcs: Command, place: Place) -> None:
 
 
 def test_scenes_that_do_not_overlap_are_told_before_the_weights_are_looked_at(geofcs: Command, place: Place) -> None:
-    write_scene(place.t2, transform=Affine.translation(9_000, 0) * PLACE)
+    write_scene(place.t2, transform=Affine(0.5, 0, 509_000, 0, -0.5, 4_600_000))
     place.weights.unlink()
     check(place, detect(geofcs, place), 3, "t1.tif", "t2.tif", "500000", "509000")
 

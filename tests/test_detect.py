@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import random
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,7 +29,8 @@ from geofcs.model.weights import save_weights
 from geofcs.plan import DetectRequest
 from geofcs.scene import SceneOptions
 from geofcs.synthetic import SceneParameters
-from geofcs.synthetic.write import write_scenes
+from geofcs.synthetic.write import Extent, write_scenes
+from geofcs.tiles import Lattice
 from tests.stubs import Silent
 
 
@@ -48,7 +51,7 @@ class Material:
 @pytest.fixture(scope="session")
 def material(tmp_path_factory: pytest.TempPathFactory) -> Material:
     folder = tmp_path_factory.mktemp("material")
-    write_scenes(folder, SceneParameters(seed=3), height=300, width=420)
+    write_scenes(folder, SceneParameters(seed=3), Extent(300, 420))
     config = pico(classes=SECOND.count, width=8)
     weights = folder / "untrained.safetensors"
     save_weights(weights, build(config, seed=0), config, SECOND, tile=64, trained="not trained")
@@ -57,6 +60,16 @@ def material(tmp_path_factory: pytest.TempPathFactory) -> Material:
 
 def raster_hashes(out: Path) -> dict[str, str]:
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(out.glob("*.tif*"))}
+
+
+def codes_of(out: Path) -> np.ndarray:
+    with rasterio.open(out / "change.tif") as file:
+        return np.asarray(file.read(1))
+
+
+def percent_of(out: Path) -> np.ndarray:
+    with rasterio.open(out / "probability.tif") as file:
+        return np.asarray(file.read(1)).astype(int)
 
 
 @pytest.fixture(scope="session")
@@ -102,20 +115,29 @@ def test_workers_change_no_byte(material: Material, undisturbed: Path, tmp_path:
 def test_block_shapes_change_no_byte(
     material: Material, undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most_columns: int
 ) -> None:
-    monkeypatch.setattr("geofcs.tiles.MOST_BLOCK_COLUMNS", most_columns)
+    cut = Lattice.blocks
+    monkeypatch.setattr(Lattice, "blocks", lambda lattice, workers: cut(lattice, workers, most_columns))
     run = detect(material.request(tmp_path / "out", landcover=True, workers=3), Silent())
-    assert run["counts"]["strips_written"] > len(list(range(0, 420, 48)))
+    assert run["counts"]["strips_written"] == 6 * math.ceil(9 / most_columns)
     assert raster_hashes(tmp_path / "out") == raster_hashes(undisturbed)
 
 
-@pytest.mark.parametrize("change", [{"batch": 3}, {"threads": 2}, {"precision": "bf16"}])
+@pytest.mark.parametrize("change", [{"batch": 3}, {"threads": 2}])
 def test_other_plans_agree_on_almost_every_label(
     material: Material, undisturbed: Path, tmp_path: Path, change: dict[str, object]
 ) -> None:
     detect(material.request(tmp_path / "out", landcover=True, **change), Silent())
-    with rasterio.open(undisturbed / "change.tif") as one, rasterio.open(tmp_path / "out" / "change.tif") as other:
-        agreement = np.mean(one.read(1) == other.read(1))
-    assert agreement >= 0.9999
+    assert np.mean(codes_of(undisturbed) == codes_of(tmp_path / "out")) >= 0.9999
+
+
+def test_half_precision_agrees_on_what_changed(material: Material, undisturbed: Path, tmp_path: Path) -> None:
+    """Which class changed into which is a draw between almost equal scores as long as weights are untrained."""
+    detect(material.request(tmp_path / "out", precision="bf16"), Silent())
+    score, half_score = (percent_of(out) for out in (undisturbed, tmp_path / "out"))
+    assert np.abs(score - half_score).max() <= 1
+    code, half_code = (codes_of(out) for out in (undisturbed, tmp_path / "out"))
+    assert np.mean((code > 0) == (half_code > 0)) >= 0.9999
+    assert np.mean(code == half_code) >= 0.99
 
 
 def command(material: Material, out: Path) -> list[str]:
@@ -131,9 +153,9 @@ def test_ten_kills_and_restarts_change_no_byte(material: Material, undisturbed: 
     moments = random.Random(5)
     kills = 0
     while kills < 10:
-        process = subprocess.Popen(command(material, out))
+        process = subprocess.Popen(command(material, out), text=True)
         strips = out.with_name("out.partial") / "strips"
-        wait_for(lambda process=process, strips=strips: process.poll() is not None or strips.exists())  # type: ignore[misc]
+        wait_for(strips.exists, or_end_of=process)
         time.sleep(moments.uniform(0, 1.5))
         process.kill()
         if process.wait() == 0:
@@ -149,9 +171,9 @@ def test_ten_kills_and_restarts_change_no_byte(material: Material, undisturbed: 
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
-def wait_for(condition: object, seconds: float = 60) -> None:
+def wait_for(condition: Callable[[], bool], or_end_of: subprocess.Popen[str], seconds: float = 60) -> None:
     end = time.monotonic() + seconds
-    while not condition():  # type: ignore[operator]
+    while not condition() and or_end_of.poll() is None:
         assert time.monotonic() < end
         time.sleep(0.01)
 
@@ -161,7 +183,7 @@ def test_a_signal_ends_the_run_with_its_exit_code(
     material: Material, tmp_path: Path, number: signal.Signals, exit_code: int
 ) -> None:
     process = subprocess.Popen(command(material, tmp_path / "out"), stderr=subprocess.PIPE, text=True)
-    wait_for((tmp_path / "out.partial" / "strips").exists)
+    wait_for((tmp_path / "out.partial" / "strips").exists, or_end_of=process)
     process.send_signal(number)
     _, said = process.communicate()
     assert process.returncode == exit_code

@@ -21,6 +21,7 @@ LAYERS = [
     {"schedule", "plan"},
     {"detect"},
     {"cli"},
+    {"__main__"},
 ]
 """A module imports from layers above its own in this list, and from its own package."""
 
