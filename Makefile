@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN     = $(VENV)/bin
 
-.PHONY: demo test test-long lint install clean
+.PHONY: demo test test-long lint docs install clean
 
 install: $(VENV)/installed
 
@@ -25,6 +25,9 @@ lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+docs: install
+	$(BIN)/typer geofcs.cli.app utils docs --name geofcs --title "Commands and options" --output docs/cli.md
 
 clean:
 	rm -rf $(VENV) demo build dist

@@ -29,6 +29,10 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
     help="From-to change maps and polygons from two georeferenced images of any size.",
+    epilog=(
+        "Exit codes: 0 done, 2 usage, 3 input or plan, 4 a source that cannot be read any more, 5 output, "
+        "6 compute (memory, NaN), 8 verification, 130 and 143 interrupted."
+    ),
 )
 
 
