@@ -25,6 +25,8 @@ STAGES = [
 ROTATED_BYTES = 2**28
 """Inputs rotate among so many bytes, several times any L2 cache, so that none of them is found there."""
 LARGE_COPY = 2**31
+PADDING = 8
+"""R + 2 values per direction are laid out as R + 8, so that all begin at multiples of 16 bytes."""
 
 
 def main() -> None:
@@ -92,7 +94,7 @@ def _inputs(shape: tuple[int, ...], rank: int, dtype: torch.dtype) -> list[Tenso
 
     x = draw(batch, height, width, channels).to(dtype)
     grad = draw(batch, height, width, channels).to(dtype).permute(0, 3, 1, 2)
-    factors_weight = (draw(4 * (rank + 2), channels) / channels**0.5).to(dtype)
+    factors_weight = (draw(4, rank + PADDING, channels) / channels**0.5).to(dtype)
     parameters = [draw(4, channels, rank) / rank**0.5, draw(4, channels) - 3, 0.5 * draw(4, channels), draw(4, channels)]
     leaves = [t.requires_grad_() for t in (x, factors_weight, *parameters)]
     return [*leaves, grad]
@@ -100,9 +102,12 @@ def _inputs(shape: tuple[int, ...], rank: int, dtype: torch.dtype) -> list[Tenso
 
 def _scan(scan: Callable[..., Tensor], x: Tensor, factors_weight: Tensor, *parameters: Tensor) -> Tensor:
     """What "Scan" in the table means: projections, then the four directions."""
-    factors = torch.nn.functional.linear(x, factors_weight)
-    factors = torch.unflatten(factors, -1, (4, -1)).permute(0, 3, 4, 1, 2)
-    return scan(x.permute(0, 3, 1, 2), factors, *parameters)
+    return scan(x.permute(0, 3, 1, 2), _factors(x, factors_weight), *parameters)
+
+
+def _factors(x: Tensor, weight: Tensor) -> Tensor:
+    factors = torch.unflatten(torch.nn.functional.linear(x, weight.flatten(0, 1)), -1, (4, -1))
+    return factors[..., : weight.shape[1] - PADDING + 2].permute(0, 3, 4, 1, 2)
 
 
 def _forward(scan: Callable[..., Tensor], inputs: list[Tensor]) -> Callable[[], object]:
@@ -122,7 +127,7 @@ def _both(scan: Callable[..., Tensor], inputs: list[Tensor]) -> Callable[[], obj
 
 def _alone(inputs: list[Tensor]) -> Callable[[], object]:
     x, factors_weight, *parameters = (t.detach() for t in inputs[:-1])
-    factors = torch.unflatten(torch.nn.functional.linear(x, factors_weight), -1, (4, -1)).permute(0, 3, 4, 1, 2)
+    factors = _factors(x, factors_weight)
     return lambda: geofcs_kernels.forward(x.permute(0, 3, 1, 2), factors, *parameters)
 
 
@@ -130,19 +135,22 @@ def copy_bandwidth(repeats: int) -> float:
     """Bytes read and written per second by a plain copy far larger than the caches."""
     source = torch.randn(LARGE_COPY // 4, device="cuda")
     target = torch.empty_like(source)
-    return 2 * LARGE_COPY / _median([lambda: target.copy_(source)], repeats)
+    return 2 * LARGE_COPY / _time([lambda: target.copy_(source)], repeats)
 
 
 def _median(calls: list[Callable[[], object]], repeats: int) -> float:
     """Seconds of a call: each is captured as a graph, so that Python's launch gaps do not count, and replayed in turn."""
-    graphs = [_graph(call) for call in calls]
-    for graph in graphs:
-        graph.replay()
+    return _time([_graph(call).replay for call in calls], repeats)
+
+
+def _time(calls: list[Callable[[], object]], repeats: int) -> float:
+    for call in calls:
+        call()
     times = []
     for i in range(repeats):
         start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
         start.record()
-        graphs[i % len(graphs)].replay()
+        calls[i % len(calls)]()
         end.record()
         end.synchronize()
         times.append(start.elapsed_time(end) / 1e3)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import math
 
 import torch
 from torch import Tensor
@@ -12,15 +13,18 @@ from geofcs_kernels import images
 from geofcs_kernels.driver import Module
 from geofcs_kernels.layout import CHANNEL_SUMS, SUFFIXES, THREADS, ScanParams, Shape, shape_of, shared_bytes
 
-CLUSTER_TILES = 16
-"""Most tiles of a map that are scanned in one pass, by as many blocks that read each other's shared memory."""
+SMALL_RANK = 32
+"""Up to this rank, 16-bit types have kernels of their own."""
+LOG2_E = 1 / math.log(2)
+CLUSTER_TILES = (2, 4, 8, 16)
+"""Numbers of tiles of a map that are scanned in one pass, by as many blocks that read each other's shared memory."""
 
 
 @functools.cache
-def _module(device: int, dtype: torch.dtype) -> Module:
-    """The kernels for a dtype, loaded on a GPU."""
+def _module(device: int, variant: str) -> Module:
+    """A variant of the kernels, loaded on a GPU."""
     with torch.cuda.device(device):
-        return Module(images.image_for(torch.cuda.get_device_capability(device), SUFFIXES[dtype]))
+        return Module(images.image_for(torch.cuda.get_device_capability(device), variant))
 
 
 @functools.cache
@@ -38,7 +42,10 @@ class _Scan:
     ) -> None:
         self.x, self.shape, self.rank = x, shape_of(x, dt_weight), dt_weight.shape[-1]
         self.factors = factors.to(x.dtype)
-        self.weights = [t.to(torch.float32).contiguous() for t in (dt_weight, dt_bias, a_log, skip)]
+        self.weights = [
+            (dt_weight * LOG2_E).to(x.dtype).contiguous(),
+            *(t.to(torch.float32).contiguous() for t in (dt_bias, a_log, skip)),
+        ]
         self.most_shared, self.clusters = _limits(x.device.index)
         shape = self.shape
         self.parameters = ScanParams(
@@ -51,16 +58,18 @@ class _Scan:
             **dict(zip(("dt_weight", "dt_bias", "a_log", "skip"), (t.data_ptr() for t in self.weights), strict=True)),
             **{name: getattr(shape, name) for name in ("batch", "channels", "height", "width", "rank")},
             **{name: getattr(shape, name) for name in ("tile_rows", "tile_cols", "chunks", "rank_padded")},
-            pairs=_pairs(self.factors, self.rank),
+            dt_bytes=_bytes_at_once(self.factors, self.rank),
+            weight_bytes=16 if self.rank % 8 == 0 else 0,
         )
 
     def launch(self, kernel: str, *, whole: bool = False, cluster: int = 1) -> None:
         """A kernel over all tiles."""
         sizes = {n: shared_bytes(self.shape, self.x.dtype, n, whole=whole) for n in (4, 1)}
         fits = self.rank <= self.shape.rank_padded and sizes[4] <= self._shared_target(sizes[1])
-        slots = 4 if fits else 1
-        self.parameters.weight_slots = slots
-        self._launch(f"{kernel}_{SUFFIXES[self.x.dtype]}", self.shape.blocks, THREADS, sizes[slots], cluster)
+        small = fits and self.rank <= SMALL_RANK and self.x.dtype != torch.float32
+        self.parameters.weight_slots = slots = 4 if fits else 1
+        self._variant = SUFFIXES[self.x.dtype] + ("_small" if small else "")
+        self._launch(f"{kernel}_{self._variant}", self.shape.blocks, THREADS, sizes[slots], cluster)
 
     def _shared_target(self, least: int) -> int:
         """What keeps two blocks on a multiprocessor, where one direction's weights alone would; else what fits."""
@@ -74,7 +83,7 @@ class _Scan:
     def _launch(self, kernel: str, blocks: int, threads: int, shared: int, cluster: int) -> None:
         device = self.x.device
         with torch.cuda.device(device):
-            _module(device.index, self.x.dtype).launch(
+            _module(device.index, self._variant).launch(
                 kernel,
                 self.parameters,
                 blocks=blocks,
@@ -100,7 +109,7 @@ def forward(
         return y
     scan.parameters.y, scan.parameters.y_strides = y.data_ptr(), _strides(y)
     tiles = scan.shape.tiles
-    if tiles == 1 or (scan.clusters and tiles <= CLUSTER_TILES):
+    if tiles == 1 or (scan.clusters and tiles in CLUSTER_TILES):
         scan.launch("forward_whole", whole=True, cluster=tiles)
         return y
     gain, state = scan.summaries(), scan.summaries()
@@ -146,7 +155,7 @@ def _assemble(
     positions = flat.shape[1]
     grad_factors = torch.empty_like(given[1])
     by_direction = grad_factors.permute(1, 0, 3, 4, 2)
-    by_direction[..., : shape.rank] = torch.bmm(flat, scan.weights[0].to(dtype)).view(*grad_z.shape[:4], -1)
+    by_direction[..., : shape.rank] = torch.bmm(flat, given[2].to(dtype)).view(*grad_z.shape[:4], -1)
     by_direction[..., shape.rank :] = grad_bc.sum(0).permute(3, 0, 1, 2, 4)
     dt = scan.factors[:, :, : shape.rank].permute(1, 0, 3, 4, 2).reshape(4, positions, shape.rank)
     parts = _parts(positions)
@@ -174,8 +183,9 @@ def _strides(t: Tensor) -> ctypes.Array[ctypes.c_int64]:
     return (ctypes.c_int64 * t.dim())(*t.stride())
 
 
-def _pairs(factors: Tensor, rank: int) -> int:
-    """Whether dt can be read two numbers at a time."""
-    strides = [factors.stride(i) for i in (0, 1, 3, 4)]
-    even = rank % 2 == 0 and all(s % 2 == 0 for s in strides) and factors.data_ptr() % 4 == 0
-    return int(even and factors.stride(2) == 1 and factors.element_size() == 2)
+def _bytes_at_once(factors: Tensor, rank: int) -> int:
+    """How many bytes of dt may be copied at once; 0: number by number."""
+    if factors.stride(2) != 1 or factors.element_size() != 2:
+        return 0
+    steps = [rank, factors.data_ptr() // 2, *(factors.stride(i) for i in (0, 1, 3, 4))]
+    return next((2 * n for n in (8, 2) if all(s % n == 0 for s in steps)), 0)

@@ -14,14 +14,15 @@ SOURCES = Path(__file__).parent / "csrc" / "cuda"
 BUILT = Path(__file__).parent / "lib" / "kernels.fatbin"
 LOWEST = (8, 0)
 """The first compute capability with bfloat16 products and asynchronous copies."""
-TYPES = ("float32", "bfloat16", "float16")
+VARIANTS = ("float32", "bfloat16", "float16", "bfloat16_small", "float16_small")
+"""Groups of kernels, in the order of `GEOFCS_ONLY` in kernels.cu."""
 
 
-def image_for(capability: tuple[int, int], type_name: str) -> bytes:
-    """The kernels for one compute capability and number type, as the driver loads them."""
+def image_for(capability: tuple[int, int], variant: str) -> bytes:
+    """The kernels for one compute capability and variant, as the driver loads them."""
     if BUILT.exists():
         return BUILT.read_bytes()
-    options = [f"--std=c++17 -DGEOFCS_ONLY={TYPES.index(type_name)} -I{SOURCES}".split(), nvrtc.target(capability)]
+    options = [f"--std=c++17 -DGEOFCS_ONLY={VARIANTS.index(variant)} -I{SOURCES}".split(), nvrtc.target(capability)]
     arguments = [*options[0], options[1]]
     kept = cache_directory() / f"{_fingerprint(arguments)}.cubin"
     if kept.exists():

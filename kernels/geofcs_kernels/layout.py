@@ -35,7 +35,7 @@ class ScanParams(ctypes.Structure):
             (name, ctypes.c_int)
             for name in (
                 *("batch", "channels", "height", "width", "rank", "tile_rows", "tile_cols", "chunks"),
-                *("rank_padded", "weight_slots", "pairs"),
+                *("rank_padded", "weight_slots", "dt_bytes", "weight_bytes"),
             )
         ]
     )

@@ -14,13 +14,13 @@
 namespace geofcs {
 
 template <class Number, int AXIS, bool REVERSE>
-__device__ inline void summarise_both(const ScanParams& p, const Shared& s, const Chunk<AXIS>& chunk, const Place& at,
+__device__ inline void summarise_both(const ScanParams& p, const Chunk<AXIS>& chunk, const Place& at,
                                       const Values<Number>& x, const Values<Number>& g) {
     constexpr int K = AXIS + 2 * REVERSE;
     const bool active = at.channel() < p.channels;
-    const Logits z = logits<Number>(p, s, chunk, at, K);
+    const Logits z = logits<Number>(p, chunk, at, K);
     const float a = active ? -exp2_fast(LOG2_E * p.a_log[K * p.channels + at.channel()]) : 0.0f;
-    const float2* bc = s.factors_bc + at.warp * SIDE;
+    const float2* bc = shared_bc(at.warp);
     float h = 0.0f, mu = 0.0f, steps = 0.0f;
 #pragma unroll
     for (int i = 0; i < SIDE; ++i) {
@@ -29,11 +29,13 @@ __device__ inline void summarise_both(const ScanParams& p, const Shared& s, cons
         z.slot(t) = decay;
         h = decay * h + step * (bc[t].x * x.get(t));
         steps += step;
+        keep_order(i);
     }
 #pragma unroll
     for (int i = SIDE - 1; i >= 0; --i) {
         const int t = REVERSE ? SIDE - 1 - i : i;
         mu = z.slot(t) * (bc[t].y * g.get(t) + mu);
+        keep_order(i);
     }
     if (active && chunk.valid > 0) {
         const int64 summary = summary_offset(p, at, K, chunk.index);
@@ -44,23 +46,22 @@ __device__ inline void summarise_both(const ScanParams& p, const Shared& s, cons
 }
 
 template <class Number, int AXIS>
-__device__ inline void backward_summary_axis(const ScanParams& p, const Shared& s, const Place& at) {
+__device__ inline void backward_summary_axis(const ScanParams& p, const Place& at) {
     const Chunk<AXIS> chunk(p, at);
     const bool active = at.channel() < p.channels;
     Values<Number> x, g;
     x.load(p.x, p.x_strides, chunk, at, active);
     g.load(p.grad_y, p.grad_y_strides, chunk, at, active);
-    summarise_both<Number, AXIS, false>(p, s, chunk, at, x, g);
-    summarise_both<Number, AXIS, true>(p, s, chunk, at, x, g);
+    summarise_both<Number, AXIS, false>(p, chunk, at, x, g);
+    summarise_both<Number, AXIS, true>(p, chunk, at, x, g);
 }
 
 template <class Number>
 __device__ inline void backward_summary(const ScanParams& p) {
     const Place at = place_of(p, false);
-    const Shared s = shared_memory<Number>(p);
-    stage_all_weights<Number>(p, s, at);
-    backward_summary_axis<Number, 1>(p, s, at);
-    backward_summary_axis<Number, 0>(p, s, at);
+    stage_all_weights<Number>(p, at);
+    backward_summary_axis<Number, 1>(p, at);
+    backward_summary_axis<Number, 0>(p, at);
 }
 
 // Sums over the lanes of 16 values each: every second lane gets one, value `sum_index(lane)`.
@@ -84,26 +85,29 @@ struct ChannelSums {
 };
 
 template <class Number, int AXIS, bool REVERSE>
-__device__ inline void backward_direction(const ScanParams& p, const Shared& s, const Chunk<AXIS>& chunk, const Place& at,
+__device__ inline void backward_direction(const ScanParams& p, const Chunk<AXIS>& chunk, const Place& at,
                                           const Values<Number>& x, const Values<Number>& g, float (&dx)[SIDE],
                                           ChannelSums& sums) {
     using Raw = typename Number::Raw;
     constexpr int K = AXIS + 2 * REVERSE;
     const bool active = at.channel() < p.channels, stored = active && chunk.valid > 0;
-    const Logits z = logits<Number>(p, s, chunk, at, K);
+    const Logits z = logits<Number>(p, chunk, at, K);
     const float a = active ? -exp2_fast(LOG2_E * p.a_log[K * p.channels + at.channel()]) : 0.0f;
-    const float2* bc = s.factors_bc + at.warp * SIDE;
+    const float2* bc = shared_bc(at.warp);
     const int64 summary = stored ? summary_offset(p, at, K, chunk.index) : 0;
-    float h = stored ? p.state[summary] : 0.0f, mu = stored ? p.adjoint[summary] : 0.0f;
+    const float entered = stored ? p.state[summary] : 0.0f;
+    float h = entered, mu = stored ? p.adjoint[summary] : 0.0f;
 
-    float step[SIDE], decay[SIDE], states[SIDE];
+    float step[SIDE], states[SIDE];
 #pragma unroll
     for (int i = 0; i < SIDE; ++i) {
         const int t = REVERSE ? SIDE - 1 - i : i;
         step[t] = softplus2<Number>(z.get(t));
-        decay[t] = exp2_fast(a * step[t]);
-        h = decay[t] * h + step[t] * (bc[t].x * x.get(t));
+        const float decay = exp2_fast(a * step[t]);
+        z.slot(t) = decay;
+        h = decay * h + step[t] * (bc[t].x * x.get(t));
         states[t] = h;
+        keep_order(i);
     }
     const int64 z_step = Chunk<AXIS>::step(static_cast<int64>(p.width) * p.channels, p.channels);
     Raw* grad_z = static_cast<Raw*>(p.grad_z) + at.channel() +
@@ -115,9 +119,9 @@ __device__ inline void backward_direction(const ScanParams& p, const Shared& s, 
         const float2 f = bc[t];  // B ln 2, C
         const float xt = x.get(t), gt = g.get(t);
         const float lambda = f.y * gt + mu;
-        const float driven = f.x * xt;                                  // delta B x = step * driven
-        const float through = lambda * (states[t] - step[t] * driven);  // lambda * decay * h_{t-1}
-        mu = decay[t] * lambda;
+        const float driven = f.x * xt;
+        mu = z.slot(t) * lambda;
+        const float through = mu * (i == 0 ? entered : states[REVERSE ? t + 1 : t - 1]);
         const float scaled = lambda * step[t];
         dx[t] += scaled * f.x;
         sum_a += through * step[t];
@@ -141,18 +145,18 @@ __device__ inline void backward_direction(const ScanParams& p, const Shared& s, 
 }
 
 template <class Number, int AXIS>
-__device__ inline void backward_axis(const ScanParams& p, const Shared& s, const Place& at, ChannelSums& sums) {
+__device__ inline void backward_axis(const ScanParams& p, const Place& at, ChannelSums& sums) {
     const Chunk<AXIS> chunk(p, at);
     const bool active = at.channel() < p.channels;
     Values<Number> x, g;
     x.load(p.x, p.x_strides, chunk, at, active);
     g.load(p.grad_y, p.grad_y_strides, chunk, at, active);
     float dx[SIDE] = {};
-    backward_direction<Number, AXIS, false>(p, s, chunk, at, x, g, dx, sums);
-    backward_direction<Number, AXIS, true>(p, s, chunk, at, x, g, dx, sums);
+    backward_direction<Number, AXIS, false>(p, chunk, at, x, g, dx, sums);
+    backward_direction<Number, AXIS, true>(p, chunk, at, x, g, dx, sums);
     if constexpr (AXIS == 1) {
 #pragma unroll
-        for (int t = 0; t < SIDE; ++t) s.exchange[(t * SIDE + at.warp) * LANES + at.lane] = dx[t];
+        for (int t = 0; t < SIDE; ++t) shared_exchange()[(t * SIDE + at.warp) * LANES + at.lane] = dx[t];
         __syncthreads();
     } else {
         float skip = 0.0f;
@@ -161,16 +165,16 @@ __device__ inline void backward_axis(const ScanParams& p, const Shared& s, const
 #pragma unroll
         for (int t = 0; t < SIDE; ++t) {
             sums.skip += x.get(t) * g.get(t);
-            dx[t] += s.exchange[(at.warp * SIDE + t) * LANES + at.lane] + skip * g.get(t);
+            dx[t] += shared_exchange()[(at.warp * SIDE + t) * LANES + at.lane] + skip * g.get(t);
         }
         if (active) store_values<Number>(p.grad_x, p.grad_x_strides, chunk, at, dx);
     }
 }
 
 // The block's sums per channel, over its 16 warps in fixed order: results do not depend on timing.
-__device__ inline void store_channel_sums(const ScanParams& p, const Shared& s, const Place& at, const ChannelSums& sums) {
+__device__ inline void store_channel_sums(const ScanParams& p, const Place& at, const ChannelSums& sums) {
     __syncthreads();  // the exchange has been read
-    float* all = s.exchange;
+    float* all = shared_exchange();
     for (int k = 0; k < 4; ++k) {
         all[k * THREADS + threadIdx.x] = sums.bias[k];
         all[(4 + k) * THREADS + threadIdx.x] = sums.a_log[k];
@@ -188,12 +192,11 @@ __device__ inline void store_channel_sums(const ScanParams& p, const Shared& s, 
 template <class Number>
 __device__ inline void backward_apply(const ScanParams& p) {
     const Place at = place_of(p, false);
-    const Shared s = shared_memory<Number>(p);
     ChannelSums sums;
-    stage_all_weights<Number>(p, s, at);
-    backward_axis<Number, 1>(p, s, at, sums);
-    backward_axis<Number, 0>(p, s, at, sums);
-    store_channel_sums(p, s, at, sums);
+    stage_all_weights<Number>(p, at);
+    backward_axis<Number, 1>(p, at, sums);
+    backward_axis<Number, 0>(p, at, sums);
+    store_channel_sums(p, at, sums);
 }
 
 }  // namespace geofcs

@@ -30,12 +30,13 @@ __device__ inline float2 read_neighbour(const float2* here, int block) {
 }
 
 // What enters this lane's chunk, from all chunks of the map. All threads of all blocks of the cluster call it.
-template <int AXIS>
-__device__ inline float join_chunks(const ScanParams& p, const Shared& s, const Place& at, int k, float gain, float state) {
+template <class Number, int AXIS>
+__device__ inline float join_chunks(const ScanParams& p, const Place& at, int k, float gain, float state) {
     const int tiles = p.tile_rows * p.tile_cols;
     const int across = AXIS == 0 ? p.tile_cols : p.tile_rows;  // chunks of one row (column) of the map
     const int chunks = (AXIS == 0 ? p.height : p.width) * across;
     const int own_tile = at.tile_row * p.tile_cols + at.tile_col;
+    const Joining s = shared_joining<Number>(p);
     float2* summaries = s.summaries + k * THREADS;
     summaries[threadIdx.x] = make_float2(gain, state);
     if (tiles > 1) cluster_barrier();

@@ -1,5 +1,5 @@
-// The kernels, by name: what the loader looks up. Compiled to a fat binary by nvcc, or one type at a time by NVRTC with
-// GEOFCS_ONLY_<type> defined.
+// The kernels, by name: what the loader looks up. Compiled to a fat binary by nvcc, or one group at a time by NVRTC with
+// GEOFCS_ONLY its number.
 #include "backward.cuh"
 #include "forward.cuh"
 
@@ -33,6 +33,12 @@ GEOFCS_KERNELS(bfloat16, geofcs::BFloat16)
 #endif
 #if !defined(GEOFCS_ONLY) || GEOFCS_ONLY == 2
 GEOFCS_KERNELS(float16, geofcs::Float16)
+#endif
+#if !defined(GEOFCS_ONLY) || GEOFCS_ONLY == 3
+GEOFCS_KERNELS(bfloat16_small, geofcs::SmallRank<geofcs::BFloat16>)
+#endif
+#if !defined(GEOFCS_ONLY) || GEOFCS_ONLY == 4
+GEOFCS_KERNELS(float16_small, geofcs::SmallRank<geofcs::Float16>)
 #endif
 
 extern "C" __global__ void __launch_bounds__(1024) carry_forward(const __grid_constant__ ScanParams p) {

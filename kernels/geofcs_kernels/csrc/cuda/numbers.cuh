@@ -12,7 +12,8 @@ __device__ inline float minus_infinity() { return __int_as_float(0xff800000); }
 
 struct Float32 {
     using Raw = float;
-    static constexpr bool PACKED = false;  // two numbers in a 32-bit register, products on tensor cores
+    static constexpr bool PACKED = false;      // two numbers in a 32-bit register, products on tensor cores
+    static constexpr bool SMALL_RANK = false;  // R <= 32, and the weights of all directions fit into shared memory
     static __device__ float widen(Raw v) { return v; }
     static __device__ Raw narrow(float v) { return v; }
 };
@@ -20,6 +21,7 @@ struct Float32 {
 struct BFloat16 {
     using Raw = unsigned short;
     static constexpr bool PACKED = true;
+    static constexpr bool SMALL_RANK = false;
     static __device__ float widen(Raw v) { return __uint_as_float(static_cast<unsigned>(v) << 16); }
     static __device__ float widen_low(unsigned v) { return __uint_as_float(v << 16); }
     static __device__ float widen_high(unsigned v) { return __uint_as_float(v & 0xffff0000u); }
@@ -41,6 +43,7 @@ struct BFloat16 {
 struct Float16 {
     using Raw = unsigned short;
     static constexpr bool PACKED = true;
+    static constexpr bool SMALL_RANK = false;
     static __device__ float widen(Raw v) {
         float wide;
         asm("cvt.f32.f16 %0, %1;" : "=f"(wide) : "h"(v));
@@ -62,6 +65,12 @@ struct Float16 {
             : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
             : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
     }
+};
+
+// Kernels of their own for small ranks, where half the registers do.
+template <class Number>
+struct SmallRank : Number {
+    static constexpr bool SMALL_RANK = true;
 };
 
 __device__ inline float exp2_fast(float v) {

@@ -27,7 +27,7 @@ struct ScanParams {
     const void* x;
     const void* dt;          // (b, 4, R, H, W)
     const void* bc;          // (b, 4, 2, H, W): B, C
-    const float* dt_weight;  // (4, D, R)
+    const void* dt_weight;   // (4, D, R), times log2(e), in x's type
     const float* dt_bias;    // (4, D)
     const float* a_log;      // (4, D)
     const float* skip;       // (4, D)
@@ -47,7 +47,8 @@ struct ScanParams {
     int chunks;              // of the axis that has more: max(H * tile_cols, W * tile_rows)
     int rank_padded;         // of one round: 16, 32 or 64
     int weight_slots;        // 4: the weights of all directions fit into shared memory; 1: one after the other
-    int pairs;               // dt may be read two ranks at a time
+    int dt_bytes;            // that may be copied at once: 16 or 4, where R and alignment allow; 0: one number at a time
+    int weight_bytes;        // likewise for dt_weight: 16 or 0
 };
 
 // Where this block and this warp are.
@@ -146,35 +147,42 @@ __device__ inline int64 summary_offset(const ScanParams& p, const Place& at, int
     return ((static_cast<int64>(at.batch) * 4 + k) * p.chunks + chunk) * p.channels + at.channel();
 }
 
-// Shared memory, in this order; `layout.py` computes the same sizes.
-struct Shared {
-    float* logits;       // per warp: 16 positions x Z_PITCH; before the product it holds the warp's dt factors
-    float2* factors_bc;  // per warp: 16 x (B ln 2, C)
-    void* weights;       // weight_slots x 32 channels x pitch
-    float* exchange;     // 16 x 16 positions x 32 channels: what the column directions leave to the row directions
-    float2* summaries;   // 4 directions x 16 chunks x 32 channels (whole maps only)
-    float2* totals;      // 16 x 32
-    float* carries;      // 16 x 32
-};
+// Shared memory, in this order; `layout.py` computes the same size. Constant addresses cost no registers.
+extern __shared__ float4 pool[];
+constexpr int LOGITS_BYTES = SIDE * SIDE * Z_PITCH * 4;   // per warp 16 positions x Z_PITCH; first the warp's dt factors
+constexpr int BC_BYTES = SIDE * SIDE * 8;                 // per warp 16 x (B ln 2, C)
+constexpr int EXCHANGE_BYTES = SIDE * SIDE * LANES * 4;   // what the column directions leave to the row directions
+
+__device__ inline char* shared_at(int offset) { return reinterpret_cast<char*>(pool) + offset; }
+__device__ inline float* shared_logits(int warp) { return reinterpret_cast<float*>(shared_at(warp * SIDE * Z_PITCH * 4)); }
+__device__ inline float2* shared_bc(int warp) { return reinterpret_cast<float2*>(shared_at(LOGITS_BYTES + warp * SIDE * 8)); }
+__device__ inline float* shared_exchange() { return reinterpret_cast<float*>(shared_at(LOGITS_BYTES + BC_BYTES)); }
 
 template <class Number>
-__device__ inline int weight_pitch(int rank_padded) {
-    return Number::PACKED ? rank_padded + 8 : rank_padded + 1;
+__device__ inline int weight_pitch(const ScanParams& p) {
+    return Number::PACKED ? p.rank_padded + 8 : p.rank_padded + 1;
+}
+template <class Number>
+__device__ inline typename Number::Raw* shared_weights(const ScanParams& p, int slot) {  // 32 channels x pitch each
+    using Raw = typename Number::Raw;
+    return reinterpret_cast<Raw*>(shared_at(LOGITS_BYTES + BC_BYTES + EXCHANGE_BYTES)) + slot * LANES * weight_pitch<Number>(p);
 }
 
+// Whole maps only: what joining chunks needs.
+struct Joining {
+    float2* summaries;  // 4 directions x 16 chunks x 32 channels
+    float2* totals;     // 16 x 32
+    float* carries;     // 16 x 32
+};
 template <class Number>
-__device__ inline Shared shared_memory(const ScanParams& p) {
-    extern __shared__ float4 pool[];
-    Shared s;
-    char* next = reinterpret_cast<char*>(pool);
-    s.logits = reinterpret_cast<float*>(next), next += SIDE * SIDE * Z_PITCH * 4;
-    s.factors_bc = reinterpret_cast<float2*>(next), next += SIDE * SIDE * 8;
-    s.weights = next, next += p.weight_slots * LANES * weight_pitch<Number>(p.rank_padded) * sizeof(typename Number::Raw);
-    s.exchange = reinterpret_cast<float*>(next), next += SIDE * SIDE * LANES * 4;
-    s.summaries = reinterpret_cast<float2*>(next), next += 4 * THREADS * 8;
-    s.totals = reinterpret_cast<float2*>(next), next += THREADS * 8;
-    s.carries = reinterpret_cast<float*>(next);
-    return s;
+__device__ inline Joining shared_joining(const ScanParams& p) {
+    float2* first = reinterpret_cast<float2*>(shared_weights<Number>(p, p.weight_slots));
+    return {first, first + 4 * THREADS, reinterpret_cast<float*>(first + 5 * THREADS)};
+}
+
+// Loads and stores stay on their side: without it the compiler hoists a whole chunk's loads and runs out of registers.
+__device__ inline void keep_order(int t) {
+    if (t % 4 == 3) asm volatile("" ::: "memory");
 }
 
 }  // namespace geofcs
