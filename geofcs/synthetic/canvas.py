@@ -64,6 +64,7 @@ class Canvas:
         self.before = np.zeros((q, p), np.uint16)
         self.after = np.zeros((q, p), np.uint16)
         self.surfaces: list[Surface] = []
+        self.covers = bytearray()
 
     def fates(self, dice: Random, dates: Dates) -> tuple[Dates, ...]:
         """When a thing is there on land that is used like this at `dates`."""
@@ -93,6 +94,13 @@ class Canvas:
 
         self.shape(box, on, surface, Dates.BOTH)
 
+    def park(self, box: Box, car: Surface, date: Dates) -> None:
+        """A car, as far as the ground under it has the same cover: where it stands or not is no change."""
+        covers, where = np.frombuffer(bytes(self.covers), np.uint8), self._cells(box)
+        number = self._add(car)
+        for plan in self._plans(date):
+            plan[where][covers[plan[where]] == car.cover] = number
+
     def roof(self, box: Box, surface: Surface, rise: float, dates: Dates) -> None:
         """A building whose ridge, `rise` metres above its eaves, runs along the longer side."""
         across = 1 - box.long_axis
@@ -106,6 +114,7 @@ class Canvas:
 
     def _add(self, surface: Surface) -> int:
         self.surfaces.append(surface)
+        self.covers.append(surface.cover)
         return len(self.surfaces) - 1
 
     def _cells(self, box: Box) -> tuple[slice, slice]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import IntFlag
 from random import Random
 
-LOT_RATE = 0.085
+LOT_RATE = 0.12
 """Share of lots that turn into something else, at a change strength of 1."""
 
 THING_RATE = 0.045

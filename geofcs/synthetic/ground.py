@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from random import Random
 from typing import Any
@@ -11,10 +12,12 @@ import numpy.typing as npt
 
 from geofcs.synthetic import surfaces
 from geofcs.synthetic.canopy import Canopy, canopy_of
-from geofcs.synthetic.layout import SHORE, Plan, quarters_within, turn, waterline
+from geofcs.synthetic.layout import Plan, quarters_within
 from geofcs.synthetic.noise import Floats, Metres, fractal, key_of, smooth
 from geofcs.synthetic.parameters import SceneParameters
 from geofcs.synthetic.surfaces import Cover, Region, Surface
+from geofcs.synthetic.terrain import SHORE, turn, waterline
+from geofcs.synthetic.window import Window
 
 Indices = npt.NDArray[np.intp]
 
@@ -25,33 +28,6 @@ BEND = 9.0
 """Metres by which straight lines of the net stray, to one standard deviation."""
 
 MOST_BEND = 4 * BEND
-
-TALLEST = 27.0
-"""No building or tree is higher, metres."""
-
-
-@dataclass(frozen=True)
-class Window:
-    """Pixels of an endless scene: those from (row, col) on; either may be negative."""
-
-    row: int
-    col: int
-    height: int
-    width: int
-
-    def grown(self, margin: int) -> Window:
-        """The window and `margin` pixels around it."""
-        return Window(self.row - margin, self.col - margin, self.height + 2 * margin, self.width + 2 * margin)
-
-    def within(self, outer: Window) -> tuple[slice, slice]:
-        """Where this window lies in arrays of an outer one."""
-        top, left = self.row - outer.row, self.col - outer.col
-        return slice(top, top + self.height), slice(left, left + self.width)
-
-    def ground(self, gsd: float) -> tuple[Metres, Metres]:
-        """(y, x) of the pixels' middles in metres; y runs down."""
-        y = (np.arange(self.row, self.row + self.height, dtype=np.float64) + 0.5) * gsd
-        return y, (np.arange(self.col, self.col + self.width, dtype=np.float64) + 0.5) * gsd
 
 
 @dataclass(frozen=True)
@@ -80,12 +56,12 @@ class Ground:
 
 
 def ground_of(parameters: SceneParameters, window: Window) -> Ground:
-    """Everything that stands or lies in a window."""
-    margin = 0 if parameters.is_coarse else canopy_of(parameters.gsd).reach
-    wide = window.grown(margin)
+    """Everything that stands or lies in a window of sampling points."""
+    margin = 0 if parameters.is_coarse else canopy_of(parameters.fine_gsd).reach
+    wide = window.grown(margin, margin, margin)
     p, q, plans, things = _located(parameters, wide)
     table = _table([*_wild_things(parameters), *(surface for plan in plans for surface in plan.surfaces)])
-    y, x = wide.ground(parameters.gsd)
+    y, x = wide.ground(parameters.fine_gsd)
     _flood(parameters, things, table, y, x)
     inner = window.within(wide)
     if parameters.is_coarse:
@@ -93,7 +69,7 @@ def ground_of(parameters: SceneParameters, window: Window) -> Ground:
         return Ground(p, q, (lands[0], lands[1]), table, None)
     _overgrow(parameters, things, table, y, x)
     shift = Random(key_of(parameters.seed, "trees"))
-    canopy = canopy_of(parameters.gsd).window(
+    canopy = canopy_of(parameters.fine_gsd).window(
         wide.row + margin + shift.randrange(4096),
         wide.col + margin + shift.randrange(4096),
         window.height,
@@ -125,37 +101,48 @@ def _table(things: list[Surface]) -> dict[str, npt.NDArray[Any]]:
 
 def _located(parameters: SceneParameters, window: Window) -> tuple[Floats, Floats, list[Plan], tuple[Indices, Indices]]:
     """Local axes p and q of each pixel, the quarters met, and the things at both dates."""
-    net_x, net_y = _bent(parameters, *window.ground(parameters.gsd))
+    net_x, net_y = _bent(parameters, *window.ground(parameters.fine_gsd))
     plans = quarters_within(parameters, net_x.min(), net_y.min(), net_x.max(), net_y.max())
     shape = window.height, window.width
     p, q = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
     things = np.zeros(shape, np.intp), np.zeros(shape, np.intp)
     first = len(_wild_things(parameters))
     for plan in plans:
-        _enter(plan, first, net_x, net_y, p, q, things)
+        _enter(plan, first, _around(parameters, plan, window), net_x, net_y, p, q, things)
         first += len(plan.surfaces)
     return p, q, plans, things
+
+
+def _bend_scale(parameters: SceneParameters) -> int:
+    """How much wider the bends of a coarse world are."""
+    return 16 if parameters.is_coarse else 1
 
 
 def _bent(parameters: SceneParameters, y: Metres, x: Metres) -> tuple[Metres, Metres]:
     """Coordinates of the net (x, y), in which roads are straight: turned, and bent a little."""
     cosine, sine = turn(parameters)
-    scale = 16 if parameters.is_coarse else 1
+    scale = _bend_scale(parameters)
     bend = [
         np.clip(smooth(key_of(parameters.seed, "bend", axis), y, x, 420.0 * scale) * BEND, -MOST_BEND, MOST_BEND)
         * scale
         for axis in (0, 1)
     ]
-    net_x = (cosine * x)[None, :] - (sine * -y)[:, None] + bend[0]
+    net_x = (cosine * x)[None, :] + (sine * y)[:, None] + bend[0]
     net_y = (-sine * x)[None, :] + (cosine * y)[:, None] + bend[1]
     return net_x, net_y
 
 
 def _enter(
-    plan: Plan, first: int, net_x: Metres, net_y: Metres, p: Floats, q: Floats, things: tuple[Indices, Indices]
+    plan: Plan,
+    first: int,
+    where: tuple[slice, slice],
+    net_x: Metres,
+    net_y: Metres,
+    p: Floats,
+    q: Floats,
+    things: tuple[Indices, Indices],
 ) -> None:
-    """Fill in the pixels that lie in one quarter."""
-    where = _around(plan, net_x, net_y)
+    """Fill in the pixels that lie in one quarter, looked for in `where`; its surfaces are numbered from `first` on."""
     x = (net_x[where] - plan.origin[0]).astype(np.float32)
     y = (net_y[where] - plan.origin[1]).astype(np.float32)
     m = plan.to_plan.astype(np.float32)
@@ -176,14 +163,21 @@ def _cell(share: Floats, count: int) -> Indices:
     return cells
 
 
-def _around(plan: Plan, net_x: Metres, net_y: Metres) -> tuple[slice, slice]:
-    """The rows and columns that a quarter may reach."""
+def _around(parameters: SceneParameters, plan: Plan, window: Window) -> tuple[slice, slice]:
+    """The rows and columns of a window that a quarter may reach."""
+    cosine, sine = turn(parameters)
     left, top, right, bottom = plan.bounds
-    close = (net_x >= left - 1) & (net_x <= right + 1) & (net_y >= top - 1) & (net_y <= bottom + 1)
-    rows, cols = np.flatnonzero(close.any(1)), np.flatnonzero(close.any(0))
-    if not len(rows):
-        return slice(0, 0), slice(0, 0)
-    return slice(rows[0], rows[-1] + 1), slice(cols[0], cols[-1] + 1)
+    corners = [(x, y) for x in (left, right) for y in (top, bottom)]
+    slack = 2 * MOST_BEND * _bend_scale(parameters)
+    spans = []
+    for along, start, length in (
+        ([sine * x + cosine * y for x, y in corners], window.row, window.height),
+        ([cosine * x - sine * y for x, y in corners], window.col, window.width),
+    ):
+        first = math.floor((min(along) - slack) / parameters.fine_gsd) - start
+        stop = math.ceil((max(along) + slack) / parameters.fine_gsd) - start
+        spans.append(slice(min(max(first, 0), length), min(max(stop, 0), length)))
+    return spans[0], spans[1]
 
 
 def _flood(

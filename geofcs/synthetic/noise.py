@@ -46,21 +46,22 @@ def uniform(key: int, rows: npt.NDArray[Any], cols: npt.NDArray[Any]) -> Floats:
 def smooth(key: int, y: Metres, x: Metres, cell: float, period: int = 0) -> Floats:
     """(len(y), len(x)) of a smooth random field with mean 0 and standard deviation about 1.
 
-    `y` and `x` ascend; the field varies over lengths of `cell`, in their unit. With a `period` it repeats after that
+    The field varies over lengths of `cell`, in their unit. With a `period` it repeats after that
     many cells.
     """
     rows, row_weights = _spline(y, cell)
     cols, col_weights = _spline(x, cell)
-    lattice_rows, lattice_cols = np.arange(rows[0], rows[-1] + 4), np.arange(cols[0], cols[-1] + 4)
+    top, left = rows.min(), cols.min()
+    lattice_rows, lattice_cols = np.arange(top, rows.max() + 4), np.arange(left, cols.max() + 4)
     if period:
         lattice_rows, lattice_cols = lattice_rows % period, lattice_cols % period
     values = (uniform(key, lattice_rows, lattice_cols) * 2 - 1) * np.float32(SPLINE_SPREAD)
-    down = _weighted(row_weights[:, :, None], [values[rows - rows[0] + tap] for tap in range(4)])
+    down = _weighted(row_weights[:, :, None], [values[rows - top + tap] for tap in range(4)])
     field = np.empty((len(y), len(x)), np.float32)
     starts = np.flatnonzero(np.diff(cols, prepend=cols[0] - 1))
     for start, stop in zip(starts, [*starts[1:], len(x)], strict=True):
-        left = cols[start] - cols[0]
-        columns = [down[:, left + tap : left + tap + 1] for tap in range(4)]
+        first = cols[start] - left
+        columns = [down[:, first + tap : first + tap + 1] for tap in range(4)]
         field[:, start:stop] = _weighted(col_weights[:, None, start:stop], columns)
     return field
 

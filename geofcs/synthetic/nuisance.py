@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from geofcs.synthetic.light import Sun
 from geofcs.synthetic.noise import Floats, key_of
-from geofcs.synthetic.parameters import SceneParameters
+from geofcs.synthetic.parameters import Nuisances, SceneParameters
 
 Bands = tuple[float, float, float]
 
-LOWEST_SUN = 38.0
-"""Degrees; bounds how far a shadow reaches."""
+MOST_SHIFT = 4
+MARGIN = MOST_SHIFT + 1
+"""Pixels that `resampled` needs around its result."""
 
 
 @dataclass(frozen=True)
 class Conditions:
-    """Under what conditions one date was taken. Angles are degrees, azimuth clockwise from north, colours RGB.
+    """Under what conditions one date was taken. Colours are RGB.
 
     `living` multiplies the colours of vegetation; `later_crops` mixes in the second date's crops and `later_patches`
     another pattern of growth. Haze covers a share of the light with its colour. `gain` and `gamma` are the sensor's;
@@ -29,51 +31,66 @@ class Conditions:
     (rows, cols) in pixels by which the image is off.
     """
 
-    azimuth: float = 150.0
-    elevation: float = 52.0
-    living: Bands = (1.0, 1.0, 1.0)
+    sun: Sun
+    living: Bands
+    gain: Bands
+    gamma: float
+    haze: float
+    noise: float
+    blur: float
     later_crops: float = 0.0
     later_patches: float = 0.0
-    haze: float = 0.0
     haze_colour: Bands = (184.0, 192.0, 202.0)
-    gain: Bands = (1.0, 1.0, 1.0)
-    gamma: float = 1.0
-    noise: float = 0.0
-    blur: float = 0.0
     shift: tuple[float, float] = (0.0, 0.0)
 
 
 def conditions_of(parameters: SceneParameters) -> tuple[Conditions, Conditions]:
-    """The conditions of both dates: with no nuisances the same, else two drawn from the seed."""
+    """The conditions of both dates: with no nuisances the same, else the second strays from the first."""
     dice = Random(key_of(parameters.seed, "conditions"))
-    common = Conditions(
-        azimuth=dice.uniform(130, 170), elevation=dice.uniform(44, 60), noise=1.2 * parameters.nuisances.noise
+    first = _usual(dice, parameters.nuisances.noise)
+    return first, _strayed(first, Random(key_of(parameters.seed, "nuisances")), parameters.nuisances)
+
+
+def _usual(dice: Random, noise: float) -> Conditions:
+    """A summer noon somewhere, as some sensor sees it."""
+    bright, warm = dice.uniform(0.95, 1.3), dice.uniform(-0.05, 0.05)
+    return Conditions(
+        sun=Sun(dice.uniform(130, 170), dice.uniform(44, 60)),
+        living=_times((1, 1, 1), 1, (dice.uniform(-0.1, 0.12), dice.uniform(-0.06, 0.06), dice.uniform(-0.1, 0.1))),
+        gain=_times((bright, bright, bright), 1, (warm, dice.uniform(-0.03, 0.03), -warm)),
+        gamma=dice.uniform(0.85, 1.1),
+        haze=dice.uniform(0.0, 0.1),
+        noise=dice.uniform(0.6, 1.6) * noise,
+        blur=dice.uniform(0.02, 0.08),
     )
-    strengths = parameters.nuisances
+
+
+def _strayed(first: Conditions, dice: Random, strengths: Nuisances) -> Conditions:
+    """Another day of another year, perhaps another sensor."""
     turned, raised = dice.choice((-1, 1)) * dice.uniform(12, 40), dice.uniform(-14, 14)
-    green, dry = dice.uniform(-0.2, 0.24), dice.uniform(-0.12, 0.12)
-    tint = dice.uniform(-0.05, 0.05)
-    far, heading = dice.uniform(0.3, 1.0), dice.uniform(0, 2 * math.pi)
-    second = Conditions(
-        azimuth=min(max(common.azimuth + turned * strengths.light, 95), 220),
-        elevation=min(max(common.elevation + raised * strengths.light, LOWEST_SUN), 70),
-        living=_bounded(strengths.season, (green + dry, green * 0.45, green * 0.7 - dry)),
+    green, dry, tint = dice.uniform(-0.16, 0.14), dice.uniform(-0.06, 0.08), dice.uniform(-0.05, 0.05)
+    gains = tuple(dice.uniform(-0.09, 0.09) for _ in range(3))
+    far, heading = dice.uniform(0.3, 1.0) * strengths.shift, dice.uniform(0, 2 * math.pi)
+    return replace(
+        first,
+        sun=Sun(
+            min(max(first.sun.azimuth + turned * strengths.light, 95), 220),
+            min(max(first.sun.elevation + raised * strengths.light, 38), 70),
+        ),
+        living=_times(first.living, strengths.season, (green + dry, green * 0.4, green * 0.5 - dry)),
         later_crops=min(1.0, strengths.season),
         later_patches=min(0.7, 0.5 * strengths.season),
-        haze=min(0.5, dice.uniform(0.0, 0.17) * strengths.haze),
-        gain=_bounded(
-            strengths.sensor, (dice.uniform(-0.1, 0.12) + tint, dice.uniform(-0.1, 0.1), dice.uniform(-0.1, 0.1) - tint)
-        ),
-        gamma=2 ** (dice.uniform(-0.25, 0.25) * strengths.sensor),
+        haze=min(0.5, first.haze + dice.uniform(0.0, 0.12) * strengths.haze),
+        gain=_times(first.gain, strengths.sensor, (gains[0] + tint, gains[1], gains[2] - tint)),
+        gamma=first.gamma * 2 ** (dice.uniform(-0.25, 0.25) * strengths.sensor),
         noise=dice.uniform(0.8, 3.0) * strengths.noise,
-        blur=min(0.2, dice.uniform(0.0, 0.09) * strengths.noise),
-        shift=(far * math.sin(heading) * strengths.shift, far * math.cos(heading) * strengths.shift),
+        blur=min(0.2, first.blur + dice.uniform(0.0, 0.06) * strengths.noise),
+        shift=(far * math.sin(heading), far * math.cos(heading)),
     )
-    return common, second
 
 
-def _bounded(strength: float, relative: Bands) -> Bands:
-    r, g, b = (min(max(1 + strength * each, 0.5), 1.8) for each in relative)
+def _times(bands: Bands, strength: float, relative: Bands) -> Bands:
+    r, g, b = (value * min(max(1 + strength * each, 0.5), 1.8) for value, each in zip(bands, relative, strict=True))
     return r, g, b
 
 
@@ -106,10 +123,6 @@ def _filtered(plane: Floats, shift: float, blur: float, axis: int) -> Floats:
     assert total is not None
     return total
 
-
-MOST_SHIFT = 4
-MARGIN = MOST_SHIFT + 1
-"""Pixels that `resampled` needs around its result."""
 
 STEPS = 4
 """Positions of the sensor's response per grey level."""

@@ -13,6 +13,9 @@ DEFAULT_GSD = {SECOND.name: 0.5, LANDSAT.name: 30.0, BINARY.name: 0.5}
 
 SMALLEST_GSD, LARGEST_GSD = 0.1, 100.0
 
+MOST_POINTS = 6
+"""Sampling points a side in a pixel, by default: enough for houses in pixels of 10 m."""
+
 
 @dataclass(frozen=True)
 class Nuisances:
@@ -52,7 +55,7 @@ class SceneParameters:
     """One endless world at two dates; every pixel of it follows from these values and its own row and column.
 
     `gsd` is the pixel size in metres. `change` scales how much truly changes: 1 is roughly a tenth of the land.
-    `samples` is how many points a side are averaged into a pixel: 1, or more where pixels are coarse.
+    `samples` is how many points a side are averaged into a pixel; by default as many as its size asks for.
     """
 
     seed: int = 1
@@ -60,7 +63,7 @@ class SceneParameters:
     gsd: float = 0.5
     change: float = 1.0
     nuisances: Nuisances = field(default_factory=Nuisances)
-    samples: int = 1
+    samples: int | None = None
 
     def __post_init__(self) -> None:
         if self.scheme.name not in DEFAULT_GSD:
@@ -69,8 +72,19 @@ class SceneParameters:
             raise InputError(f"a pixel size of {self.gsd} m cannot be drawn; use {SMALLEST_GSD} to {LARGEST_GSD}")
         if not 0 <= self.change <= 10:
             raise InputError(f"{self.change} times the usual change makes no sense; use 0 to 10")
-        if not 1 <= self.samples <= 16:
+        if self.samples is not None and not 1 <= self.samples <= 16:
             raise InputError(f"{self.samples} samples a side per pixel make no sense; use 1 to 16")
+
+    @property
+    def points(self) -> int:
+        """Sampling points a side in a pixel."""
+        finest = 15.0 if self.is_coarse else 1.5
+        return self.samples or min(MOST_POINTS, max(1, round(self.gsd / finest)))
+
+    @property
+    def fine_gsd(self) -> float:
+        """Metres between sampling points."""
+        return self.gsd / self.points
 
     @property
     def is_coarse(self) -> bool:

@@ -8,11 +8,12 @@ import numpy as np
 import numpy.typing as npt
 
 from geofcs.errors import InputError
-from geofcs.synthetic.ground import Ground, Window, ground_of
+from geofcs.synthetic.ground import Ground, ground_of
 from geofcs.synthetic.nuisance import conditions_of
 from geofcs.synthetic.parameters import SceneParameters
-from geofcs.synthetic.render import image, reach_of
+from geofcs.synthetic.render import image, surroundings
 from geofcs.synthetic.surfaces import Cover, Region
+from geofcs.synthetic.window import Window
 
 
 class ScenePixels(NamedTuple):
@@ -33,13 +34,19 @@ def scene_pixels(parameters: SceneParameters, row: int, col: int, height: int, w
     if height < 1 or width < 1:
         raise InputError(f"a window of {height} x {width} pixels is empty")
     window = Window(row, col, height, width)
-    outer = window.grown(reach_of(parameters))
+    conditions = conditions_of(parameters)
+    outer = surroundings(parameters, window, conditions)
     ground = ground_of(parameters, outer)
-    t1, t2 = (
-        image(parameters, window, ground, date, conditions) for date, conditions in enumerate(conditions_of(parameters))
-    )
-    inner = window.within(outer)
+    t1, t2 = (image(parameters, window, outer, ground, date, each) for date, each in enumerate(conditions))
+    inner = _middles(window, outer, parameters.points)
     return ScenePixels(t1, t2, _codes(parameters, ground, inner), *(land.cover[inner] for land in ground.lands))
+
+
+def _middles(window: Window, outer: Window, points: int) -> tuple[slice, slice]:
+    """Where in the surroundings' arrays the sampling point nearest to each pixel's middle lies."""
+    rows, cols = window.divided(points).within(outer)
+    half = points // 2
+    return slice(rows.start + half, rows.stop, points), slice(cols.start + half, cols.stop, points)
 
 
 def _codes(parameters: SceneParameters, ground: Ground, inner: tuple[slice, slice]) -> npt.NDArray[Any]:

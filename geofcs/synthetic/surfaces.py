@@ -69,7 +69,7 @@ def _plain(cover: int, colour: Colour, mottle: float, grain: float) -> Surface:
     return Surface(cover, colour, colour, mottle, grain)
 
 
-ASPHALT, WORN_ASPHALT, CONCRETE = (112, 113, 116), (138, 137, 134), (168, 165, 158)
+ASPHALT, WORN_ASPHALT, CONCRETE = (112, 111, 108), (138, 136, 130), (172, 168, 158)
 SOILS = ((158, 137, 110), (146, 117, 92), (172, 154, 126), (130, 112, 92))
 LAWNS = ((92, 108, 66), (104, 116, 74), (84, 102, 62))
 ROUGHS = ((118, 116, 80), (106, 110, 74), (128, 122, 90))
@@ -109,13 +109,13 @@ def soil(dice: Random) -> Surface:
 def lawn(dice: Random, trees: float) -> Surface:
     """Mown grass with some trees."""
     colour = toned(dice, dice.choice(LAWNS))
-    return Surface(Cover.LOW_VEGETATION, colour, colour, 0.12, 0.07, trees=trees, living=0.8)
+    return Surface(Cover.LOW_VEGETATION, colour, colour, 0.08, 0.08, trees=trees, living=0.8)
 
 
 def rough(dice: Random, trees: float = 0.02, *, wild: bool = False) -> Surface:
     """Meadow, weeds, scrub."""
     colour = toned(dice, dice.choice(ROUGHS))
-    return Surface(Cover.LOW_VEGETATION, colour, colour, 0.17, 0.11, trees=trees, living=0.8, wild=wild)
+    return Surface(Cover.LOW_VEGETATION, colour, colour, 0.12, 0.13, trees=trees, living=0.8, wild=wild)
 
 
 def crop(dice: Random, axis: int) -> Surface:

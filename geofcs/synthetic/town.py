@@ -15,7 +15,13 @@ COURTS = ((82, 108, 128), (88, 118, 92), (168, 128, 96), (140, 88, 76))
 
 
 def houses(canvas: Canvas, box: Box, dice: Random, dates: Dates) -> None:
-    """Two rows of plots back to back, each with a garden, a house under a pitched roof, perhaps a drive and a shed."""
+    """Plots back to back between lanes, each with a garden, a house under a pitched roof, perhaps a drive."""
+    canvas.paint(box, surfaces.road(dice), dates)
+    for lot in subdivided(box, dice, 120, 6):
+        _two_rows(canvas, lot, dice, dates)
+
+
+def _two_rows(canvas: Canvas, box: Box, dice: Random, dates: Dates) -> None:
     canvas.paint(box, surfaces.lawn(dice, 0.10), dates)
     kind, across = dice.choice(("tile", "tile", "dark")), 1 - box.long_axis
     rows = row_of(box, across, 27) if box.size[across] > 40 else [box]
@@ -62,6 +68,9 @@ def apartments(canvas: Canvas, box: Box, dice: Random, dates: Dates) -> None:
     for row in row_of(box.inset(3), 1 - axis, spacing):
         _yard(canvas, row, axis, dice, dates, base)
         for slab in row_of(row, axis, dice.uniform(34, 62)):
+            if dice.random() < 0.07:
+                court_yard(canvas, slab.inset(5), dice, dates)
+                continue
             depth = row.size[1 - axis]
             body = slab.cut(1 - axis, depth * 0.3, depth * 0.3 + 11.5).cut(axis, 4, slab.size[axis] - 4)
             for when in canvas.fates(dice, dates):
@@ -141,7 +150,7 @@ def parked(canvas: Canvas, strip: Box, axis: int, share: float, dates: Dates = D
         for bay in row_of(strip, axis, 5.4):
             if dice.random() < share * canvas.cars and date & dates:
                 body = bay.cut(axis, 0.5, 4.9).cut(1 - axis, 0.1, 2.0)
-                canvas.paint(body, surfaces.car(dice), date)
+                canvas.park(body, surfaces.car(dice), date)
 
 
 def school(canvas: Canvas, box: Box, dice: Random, dates: Dates) -> None:
@@ -150,9 +159,10 @@ def school(canvas: Canvas, box: Box, dice: Random, dates: Dates) -> None:
     _verge(canvas, box, dice, dates)
     axis = box.long_axis
     length, width = box.size[axis], box.size[1 - axis]
-    reach = min(length * 0.62, width * 1.9)
+    reach = min(length * 0.66, width * 1.9)
+    field = box.cut(axis, 0, reach).cut(1 - axis, 0, min(width, max(reach * 0.55, 42))).inset(5)
     for when in canvas.fates(dice, dates):
-        running_track(canvas, box.cut(axis, 0, reach).inset(5), dice, when)
+        running_track(canvas, field, dice, when)
     rest = box.cut(axis, reach, length).inset(3)
     if min(rest.size) < 15:
         return

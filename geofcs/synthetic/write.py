@@ -167,7 +167,7 @@ Piece = tuple[int, int, "Future[ScenePixels]"]
 
 
 def _start(pool: ThreadPoolExecutor, parameters: SceneParameters, extent: Extent, block: int, top: int) -> list[Piece]:
-    bottom = min(top + INTERNAL_TILE, extent.height)
+    bottom, block = min(top + INTERNAL_TILE, extent.height), max(1, block // parameters.points)
     return [
         (
             row,
