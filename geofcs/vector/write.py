@@ -138,9 +138,12 @@ def _write_arrow(
 
 def _check_package(package: Path, count: int) -> None:
     """Let SQLite check every page, and count the rows themselves (the layer only tells what it believes)."""
-    with _sqlite(package) as database:
-        verdict = database.execute("PRAGMA integrity_check").fetchone()[0]
-        rows = database.execute(f"SELECT count(*) FROM {LAYER}").fetchone()[0]
+    try:
+        with _sqlite(package) as database:
+            verdict = database.execute("PRAGMA integrity_check").fetchone()[0]
+            rows = database.execute(f"SELECT count(*) FROM {LAYER}").fetchone()[0]
+    except sqlite3.DatabaseError as error:
+        verdict, rows = str(error), "an unknown number"
     if verdict != "ok" or rows != count:
         raise VerificationError(
             f"{package.name}: holds {rows} of {count} polygons, SQLite says {verdict!r}: the disk may be failing; "

@@ -64,11 +64,11 @@ def regions_in_blocks(
         drawn = shapely.from_ragged_array(
             shapely.GeometryType.POLYGON, polygons.vertices.astype(float), (polygons.rings, polygons.polygons)
         )
-        rows = zip(
+        table = zip(
             regions.code, regions.first, regions.pixels, regions.area_m2, regions.percent_sum, regions.percent_pixels,
-            strict=True,
+            drawn, strict=True,
         )  # fmt: skip
-        found += [Found(*row, polygon) for row, polygon in zip(rows, drawn, strict=True)]
+        found += [Found(*row) for row in table]
     return found
 
 
@@ -76,7 +76,7 @@ def regions_at_once(codes: Codes, nodata: int = NODATA) -> list[tuple[int, shape
     """Code and polygon of every region, by GDAL on the whole raster."""
     mask = (codes != 0) & (codes != nodata)
     return [
-        (int(code), shapely.geometry.shape(polygon))
+        (int(code), shapely.Polygon(polygon["coordinates"][0], polygon["coordinates"][1:]))
         for polygon, code in rasterio.features.shapes(codes, mask=mask, connectivity=4)
     ]
 

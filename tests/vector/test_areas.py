@@ -47,7 +47,7 @@ def test_a_pixel_has_its_geodesic_area(name: str) -> None:
     places = [*random.integers(0, grid.shape, (30, 2)).tolist(), [0, 0], [grid.height - 1, grid.width - 1]]
     for row, col in places:
         (area,) = areas.at(areas.of_rows(row, 1), np.array([0]), np.array([col + 0.5]))
-        assert area == pytest.approx(geodesic_area(grid, row, col), rel=2e-7)
+        assert area == pytest.approx(geodesic_area(grid, row, col), rel=2e-6)  # pyproj near the pole
 
 
 def test_rows_of_a_window_are_rows_of_the_grid() -> None:

@@ -46,7 +46,7 @@ def test_regions_are_let_go_when_they_are_complete() -> None:
 
 
 def test_a_region_that_goes_on_keeps_nothing_but_its_corners() -> None:
-    bars = np.zeros((64 * SIDE, WIDTH), np.uint8)
+    bars = np.zeros((16 * SIDE, WIDTH), np.uint8)
     bars[:, ::4] = 1
     teeth = bars.copy()
     teeth[::2, 1::4] = 1
