@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +18,9 @@ SPACING = 5.2
 
 SMALLEST_SPACING = 3.0
 """The same in pixels, at least: seen from afar a crown stands for a clump."""
+
+STEP = 8
+"""Trees along a side of the tile come in multiples of this, so that similar pixel sizes share a tile."""
 
 
 @dataclass(frozen=True)
@@ -44,40 +46,35 @@ class Canopy:
         return Canopy(tall, down, right, rank, tone, self.reach)
 
 
-@lru_cache(maxsize=4)
 def canopy_of(gsd: float) -> Canopy:
-    """The crowns for pixels of `gsd` metres. Made once; the same for every seed, which only shifts it."""
-    per_side = max(1, int(SIZE / max(SPACING / gsd, SMALLEST_SPACING)))
-    cell = SIZE / per_side
+    """The crowns for pixels of `gsd` metres: the same for every seed, which only shifts them."""
+    per_side = SIZE / max(SPACING / gsd, SMALLEST_SPACING)
+    return _canopy(max(1, round(per_side / STEP)) * STEP)
+
+
+@lru_cache(maxsize=4)
+def _canopy(per_side: int) -> Canopy:
+    """A tile of `per_side` x `per_side` trees: each pixel belongs to the highest crown over it."""
+    cell = np.float32(SIZE / per_side)
     trees = _trees(per_side)
     pixels = np.arange(SIZE, dtype=np.float32) + np.float32(0.5)
-    own = (pixels / np.float32(cell)).astype(np.int64)
     bumps = smooth(7, pixels.astype(np.float64), pixels.astype(np.float64), 4.0, SIZE // 4)
     ragged = 1 + np.float32(0.14) * np.clip(bumps, -2.5, 2.5)
-    best: dict[str, npt.NDArray[Any]] = {
-        name: np.zeros((SIZE, SIZE), np.float32) for name in ("height", "rank", "tone")
-    }
-    best |= {name: np.zeros((SIZE, SIZE), np.int16) for name in ("down", "right")}
-    for down in (-1, 0, 1):
-        for right in (-1, 0, 1):
-            rows, cols = own + down, own + right
-            tree = {name: values[np.ix_(rows % per_side, cols % per_side)] for name, values in trees.items()}
-            dy = (rows[:, None] + tree["y"]) * np.float32(cell) - pixels[:, None]
-            dx = (cols[None, :] + tree["x"]) * np.float32(cell) - pixels[None, :]
-            radius = tree["radius"] * np.float32(cell)
-            dome = 1 - (dy * dy + dx * dx) * ragged / (radius * radius)
-            height = tree["height"] * (np.float32(0.35) + np.float32(0.65) * np.sqrt(np.maximum(dome, 0)))
-            better = (dome > 0) & (height > best["height"])
-            found = {
-                "height": height,
-                "rank": tree["rank"],
-                "tone": tree["tone"],
-                "down": np.rint(dy),
-                "right": np.rint(dx),
-            }
-            for name, values in found.items():
-                best[name][better] = values[better]
-    return Canopy(**best, reach=int(np.ceil(1.1 * cell)) + 1)
+    height, owner = np.zeros((SIZE, SIZE), np.float32), np.zeros((SIZE, SIZE), np.intp)
+    down, right = np.zeros((SIZE, SIZE), np.int16), np.zeros((SIZE, SIZE), np.int16)
+    own = (pixels / cell).astype(np.intp)
+    for rows in (own - 1, own, own + 1):
+        for cols in (own - 1, own, own + 1):
+            tree = (rows % per_side)[:, None] * per_side + (cols % per_side)[None, :]
+            dy = (rows[:, None] + trees["y"].take(tree)) * cell - pixels[:, None]
+            dx = (cols[None, :] + trees["x"].take(tree)) * cell - pixels[None, :]
+            dome = 1 - (dy * dy + dx * dx) * ragged / np.square(trees["radius"] * cell).take(tree)
+            crown = trees["height"].take(tree) * (np.float32(0.35) + np.float32(0.65) * np.sqrt(np.maximum(dome, 0)))
+            higher = (dome > 0) & (crown > height)
+            for layer, found in ((height, crown), (owner, tree), (down, np.rint(dy)), (right, np.rint(dx))):
+                np.copyto(layer, found, where=higher, casting="unsafe")
+    reach = int(np.ceil(1.1 * cell)) + 1
+    return Canopy(height, down, right, trees["rank"].take(owner), trees["tone"].take(owner), reach)
 
 
 def _trees(per_side: int) -> dict[str, Floats]:

@@ -78,7 +78,7 @@ ROOFS = {
     "tile": ((142, 96, 78), (126, 100, 84), (150, 112, 92), (112, 88, 78)),
     "dark": ((88, 89, 93), (104, 103, 104), (120, 112, 104)),
     "flat": ((150, 147, 142), (172, 169, 162), (132, 130, 128), (160, 150, 136), (188, 184, 176)),
-    "hall": ((196, 199, 198), (216, 218, 216), (104, 128, 160), (172, 176, 178), (152, 160, 152), (168, 158, 144)),
+    "hall": ((196, 199, 198), (216, 218, 216), (118, 134, 156), (172, 176, 178), (152, 160, 152), (168, 158, 144)),
 }
 WATERS = ((62, 78, 78), (72, 88, 80), (84, 90, 74), (58, 70, 78))
 
@@ -88,7 +88,7 @@ def road(dice: Random, *, paved: bool = True, bridges: bool = False) -> Surface:
     if not paved:
         return _plain(Cover.GROUND, toned(dice, (160, 144, 118)), 0.10, 0.06)
     colour = toned(dice, dice.choice((ASPHALT, WORN_ASPHALT, WORN_ASPHALT)))
-    return _plain(Cover.GROUND, colour, 0.05, 0.035)._replace(bridges=bridges)
+    return _plain(Cover.GROUND, colour, 0.04, 0.035)._replace(bridges=bridges)
 
 
 def marking(*, bridges: bool = False) -> Surface:
@@ -98,7 +98,7 @@ def marking(*, bridges: bool = False) -> Surface:
 
 def pavement(dice: Random) -> Surface:
     """Concrete or paving stones of yards, paths and car parks."""
-    return _plain(Cover.GROUND, toned(dice, CONCRETE), 0.07, 0.05)
+    return _plain(Cover.GROUND, toned(dice, CONCRETE), 0.035, 0.045)
 
 
 def soil(dice: Random) -> Surface:
@@ -142,7 +142,7 @@ def water(dice: Random) -> Surface:
 
 def roof(dice: Random, kind: str, height: float) -> Surface:
     """A flat roof; `kind` is a key of ROOFS."""
-    return _plain(Cover.BUILDING, toned(dice, dice.choice(ROOFS[kind])), 0.035, 0.03)._replace(height=height)
+    return _plain(Cover.BUILDING, toned(dice, dice.choice(ROOFS[kind])), 0.02, 0.03)._replace(height=height)
 
 
 def turf(colour: Colour) -> Surface:

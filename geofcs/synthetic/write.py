@@ -101,7 +101,7 @@ def _make_room(folder: Path, paths: list[Path], overwrite: bool) -> None:
         raise OutputError(f"{folder}: cannot write into this folder; choose another")
     there = [path.name for path in paths if path.exists()]
     if there and not overwrite:
-        raise OutputError(f"{folder}: {', '.join(there)} exists already; choose another folder or give --overwrite")
+        raise OutputError(f"{folder}: already holds {', '.join(there)}; choose another folder or give --overwrite")
 
 
 def _write(

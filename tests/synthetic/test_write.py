@@ -96,7 +96,7 @@ def test_progress_counts_every_pixel(tmp_path: Path) -> None:
 
 def test_scenes_that_exist_are_kept_unless_told_otherwise(tmp_path: Path) -> None:
     (tmp_path / "t2.tif").write_text("mine")
-    with pytest.raises(OutputError, match=r"t2\.tif exists already.*--overwrite"):
+    with pytest.raises(OutputError, match=r"already holds t2\.tif.*--overwrite"):
         write_scenes(tmp_path, SceneParameters(), Extent(30, 30))
     assert (tmp_path / "t2.tif").read_text() == "mine"
     write_scenes(tmp_path, SceneParameters(), Extent(30, 30), overwrite=True)
