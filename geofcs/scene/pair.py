@@ -34,7 +34,10 @@ class PairPixels:
 
 @dataclass(frozen=True)
 class PairValues:
-    """A window of both scenes before scaling: (3, h, w) of some float type; anything where not valid (h, w)."""
+    """A window of both scenes before scaling: (3, h, w) of some float type; anything where not valid (h, w).
+
+    Arrays may be shared with the reader: they are not to be written to.
+    """
 
     t1: npt.NDArray[np.floating]
     t2: npt.NDArray[np.floating]

@@ -221,9 +221,9 @@ def _sample(pair: ScenePair) -> tuple[npt.NDArray[np.floating], npt.NDArray[np.f
     """(3, n) values of both dates at pixels valid in both; `InputError` if there are none."""
     with pair.open() as reader:
         for count, side in SAMPLINGS:
-            parts = [reader.read_values(window) for window in sample_windows(pair.grid, count, side)]
-            t1 = np.concatenate([part.t1[:, part.valid] for part in parts], axis=1)
-            t2 = np.concatenate([part.t2[:, part.valid] for part in parts], axis=1)
+            windows = map(reader.read_values, sample_windows(pair.grid, count, side))
+            parts = [(part.t1[:, part.valid], part.t2[:, part.valid]) for part in windows]
+            t1, t2 = (np.concatenate(date, axis=1) for date in zip(*parts, strict=True))
             if t1.size:
                 return t1, t2
     raise InputError(

@@ -55,7 +55,7 @@ class Source:
 
     `grid` are its own pixels, `bands` the 1-based numbers to read, `palette` whether these are indices of a colour
     table. Invalid are NaN and infinity, pixels with `nodata` in any band, those where band `alpha` is 0 and those that
-    the masks of `mask_bands` leave out. `scales` and `offsets` turn what is stored into values: scale * stored + offset.
+    the masks of `mask_bands` leave out. Values are what is stored times `scales` plus `offsets`.
     """
 
     file: RasterFile

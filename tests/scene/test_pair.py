@@ -288,6 +288,14 @@ def test_dates_are_taken_from_the_tags(tags: dict[str, str], expected: str | Non
     assert (pair.t1.date, pair.t2.date) == (expected, None)
 
 
+def test_the_imagery_tags_come_first(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.tif", noise())
+    with rasterio.open(path, "r+") as dataset:
+        dataset.update_tags(TIFFTAG_DATETIME="2019:06:30 10:11:12")
+        dataset.update_tags(ns="IMAGERY", ACQUISITIONDATETIME="2018-03-04 10:11:12")
+    assert plan(path, path).t1.date == "2018-03-04"
+
+
 @pytest.mark.parametrize(
     "path", ["https://example.org/a.tif", "s3://bucket/a.tif", "/vsicurl/https://example.org/a.tif"]
 )

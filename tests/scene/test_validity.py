@@ -72,6 +72,12 @@ def with_nan(path: Path, bad: Bad, transform: Affine) -> str:
     return write(path, np.where(bad, np.nan, noise(dtype="float32")).astype(np.float32), transform)
 
 
+def with_nan_in_one_band(path: Path, bad: Bad, transform: Affine) -> str:
+    bands = noise(dtype="float32")
+    bands[2][bad] = np.nan
+    return write(path, bands, transform)
+
+
 def with_infinity(path: Path, bad: Bad, transform: Affine) -> str:
     return write(path, np.where(bad, -np.inf, noise(dtype="float32")).astype(np.float32), transform)
 
@@ -86,7 +92,8 @@ def with_lowest_float(path: Path, bad: Bad, transform: Affine) -> str:
 
 
 MARKINGS = [
-    with_nodata, with_nodata_in_one_band, with_alpha, with_inner_mask, with_mask_file, with_nan, with_infinity,
+    with_nodata, with_nodata_in_one_band, with_alpha, with_inner_mask, with_mask_file, with_nan, with_nan_in_one_band,
+    with_infinity,
     with_nan_nodata, with_lowest_float,
 ]  # fmt: skip
 
