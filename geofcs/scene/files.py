@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,10 +58,22 @@ class RasterFile:
         except PermissionError as error:
             raise InputError(f"{self.path}: must not be read: check its permissions") from error
         except READ_FAILURES as error:
-            raise InputError(
-                f"{self.path}: cannot be opened as a GeoTIFF ({_one_line(error)}): if it is another format, convert it "
-                "with gdal_translate; else it is damaged and must be copied again"
-            ) from error
+            raise self._unusable(error) from error
+
+    @contextmanager
+    def inspected(self) -> Iterator[DatasetReader]:
+        """A dataset to learn about; `InputError` also if something in its header turns out to be damaged."""
+        with self.open() as dataset:
+            try:
+                yield dataset
+            except READ_FAILURES as error:
+                raise self._unusable(error) from error
+
+    def _unusable(self, error: BaseException) -> InputError:
+        return InputError(
+            f"{self.path}: cannot be opened as a GeoTIFF ({_one_line(error)}): if it is another format, convert it "
+            "with gdal_translate; else it is damaged and must be copied again"
+        )
 
     def open_again(self) -> DatasetReader:
         """Like `open`, in the middle of a run: `SourceError` if the file has gone, changed or become unreadable."""

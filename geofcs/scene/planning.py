@@ -75,7 +75,7 @@ def _assumed_crs(name: str | None) -> CRS | None:
 
 def _find(date: str, path: str, wanted_bands: str | None, assume_crs: CRS | None) -> Found:
     file = RasterFile.found_at(path)
-    with file.open() as dataset:
+    with file.inspected() as dataset:
         grid = own_grid(file, dataset, assume_crs)
         source, reason = describe_source(file, dataset, grid, wanted_bands)
         return Found(source, acquisition_date(dataset), tuple(_file_notes(date, dataset, source, reason)))
@@ -141,7 +141,7 @@ def _mask_layer(path: str, scene: Source, grid: Grid) -> MaskLayer:
     Raises `InputError` for masks that cannot be placed, or lie elsewhere.
     """
     file = RasterFile.found_at(path)
-    with file.open() as dataset:
+    with file.inspected() as dataset:
         own = own_grid(file, dataset, None)
         if own.crs is None or scene.grid.crs is None:
             if own.shape != scene.grid.shape:

@@ -18,7 +18,7 @@ import rasterio
 from affine import Affine
 from rasterio.windows import Window
 
-from geofcs.errors import InputError, SourceError
+from geofcs.errors import GeofcsError, InputError, SourceError
 from geofcs.scene import ScenePair
 from geofcs.scene.files import RasterFile
 from geofcs.scene.source import block_bytes
@@ -302,3 +302,18 @@ def test_the_imagery_tags_come_first(tmp_path: Path) -> None:
 def test_urls_are_left_to_gdal(path: str) -> None:
     assert RasterFile.found_at(path) == RasterFile(path, None, None)
     assert RasterFile.found_at(path).name == "a.tif"
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # rasterio's log of what it cannot decode
+def test_damaged_headers_end_in_errors_of_ours(tmp_path: Path) -> None:
+    content = Path(write(tmp_path / "a.tif", noise((70, 80), "uint16"), compress="deflate", nodata=0)).read_bytes()
+    rng = np.random.default_rng(7)
+    for _ in range(150):
+        damaged = bytearray(content)
+        for position in rng.choice(600, 3):
+            damaged[position] = rng.integers(256)
+        (tmp_path / "b.tif").write_bytes(damaged)
+        try:
+            plan(str(tmp_path / "b.tif"), str(tmp_path / "a.tif"))
+        except GeofcsError as error:
+            assert "\n" not in str(error)
