@@ -304,7 +304,7 @@ def test_urls_are_left_to_gdal(path: str) -> None:
     assert RasterFile.found_at(path).name == "a.tif"
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # rasterio's log of what it cannot decode
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # rasterio's log
 def test_damaged_headers_end_in_errors_of_ours(tmp_path: Path) -> None:
     content = Path(write(tmp_path / "a.tif", noise((70, 80), "uint16"), compress="deflate", nodata=0)).read_bytes()
     rng = np.random.default_rng(7)
