@@ -33,7 +33,16 @@ def implementation_for(_device: torch.device) -> Implementation:
     return PLAIN_TORCH
 
 
-@torch.library.custom_op("geofcs::four_direction_scan", mutates_args=())
+# Operators are defined in torch's schema language and not with `torch.library.custom_op`, whose first call imports
+# torch's compiler: a second of start-up that nothing here needs.
+_SCAN = "Tensor x, Tensor factors, Tensor dt_weight, Tensor dt_bias, Tensor a_log, Tensor skip"
+_LIBRARY = torch.library.Library("geofcs", "DEF")
+_LIBRARY.define(f"four_direction_scan({_SCAN}) -> Tensor")
+_LIBRARY.define(
+    f"four_direction_scan_backward(Tensor grad, {_SCAN}) -> (Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)"
+)
+
+
 def four_direction_scan(
     x: Tensor, factors: Tensor, dt_weight: Tensor, dt_bias: Tensor, a_log: Tensor, skip: Tensor
 ) -> Tensor:
@@ -42,27 +51,27 @@ def four_direction_scan(
     Shapes: x (b, D, h, w); factors (b, 4, R + 2, h, w); dt_weight (4, D, R); dt_bias, a_log, skip (4, D).
     Returns (b, D, h, w) in x's dtype.
     """
-    return implementation_for(x.device).forward(x, factors, dt_weight, dt_bias, a_log, skip)
+    y: Tensor = torch.ops.geofcs.four_direction_scan(x, factors, dt_weight, dt_bias, a_log, skip)
+    return y
 
 
-@torch.library.custom_op("geofcs::four_direction_scan_backward", mutates_args=())
-def four_direction_scan_backward(
-    grad: Tensor, x: Tensor, factors: Tensor, dt_weight: Tensor, dt_bias: Tensor, a_log: Tensor, skip: Tensor
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Gradients of `four_direction_scan`'s six arguments, of their shapes and dtypes."""
-    backward = implementation_for(x.device).backward
-    of_x, of_factors, of_weight, of_bias, of_a, of_skip = backward(grad, x, factors, dt_weight, dt_bias, a_log, skip)
-    return of_x, of_factors, of_weight, of_bias, of_a, of_skip
+def _forward(x: Tensor, *others: Tensor) -> Tensor:
+    return implementation_for(x.device).forward(x, *others)
 
 
-@four_direction_scan.register_fake
+def _backward(grad: Tensor, x: Tensor, *others: Tensor) -> tuple[Tensor, ...]:
+    """Gradients of the six arguments, of their shapes and dtypes."""
+    return tuple(implementation_for(x.device).backward(grad, x, *others))
+
+
 def _fake_forward(x: Tensor, *_others: Tensor) -> Tensor:
     return _as_channels_last(x)
 
 
-@four_direction_scan_backward.register_fake
-def _fake_backward(_grad: Tensor, x: Tensor, *others: Tensor) -> tuple[Tensor, ...]:
-    return _as_channels_last(x), *(torch.empty_like(t) for t in others)
+def _fake_backward(_grad: Tensor, x: Tensor, factors: Tensor, *parameters: Tensor) -> tuple[Tensor, ...]:
+    batch, directions, rows, height, width = factors.shape
+    gfactors = factors.new_empty(directions, batch, height, width, rows).permute(1, 0, 4, 2, 3)
+    return _as_channels_last(x), gfactors, *(each.new_empty(each.shape) for each in parameters)
 
 
 def _as_channels_last(x: Tensor) -> Tensor:
@@ -75,7 +84,11 @@ def _keep(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:  # noqa
 
 
 def _differentiate(ctx: Any, grad: Tensor) -> tuple[Tensor, ...]:
-    return tuple(four_direction_scan_backward(grad, *ctx.saved_tensors))
+    return tuple(torch.ops.geofcs.four_direction_scan_backward(grad, *ctx.saved_tensors))
 
 
-four_direction_scan.register_autograd(_differentiate, setup_context=_keep)
+_LIBRARY.impl("four_direction_scan", _forward, "CompositeExplicitAutograd")
+_LIBRARY.impl("four_direction_scan_backward", _backward, "CompositeExplicitAutograd")
+torch.library.register_fake("geofcs::four_direction_scan", _fake_forward, lib=_LIBRARY)
+torch.library.register_fake("geofcs::four_direction_scan_backward", _fake_backward, lib=_LIBRARY)
+torch.library.register_autograd("geofcs::four_direction_scan", _differentiate, setup_context=_keep, lib=_LIBRARY)

@@ -90,7 +90,9 @@ def test_the_operator_keeps_torchs_rules_for_operators(dtype: torch.dtype) -> No
     images, parameters = arguments(2, 3, 5, 4, 2, dtype)[:2], arguments(2, 3, 5, 4, 2)[2:]
     if dtype is not torch.float64:
         parameters = [t.float() for t in parameters]
-    torch.library.opcheck(four_direction_scan, tuple(t.requires_grad_() for t in (*images, *parameters)))
+    torch.library.opcheck(
+        torch.ops.geofcs.four_direction_scan.default, tuple(t.requires_grad_() for t in (*images, *parameters))
+    )
 
 
 def test_memory_order_does_not_matter() -> None:
