@@ -9,12 +9,10 @@ import math
 import torch
 from torch import Tensor
 
-from geofcs_kernels import images
+from geofcs_kernels import images, layout
 from geofcs_kernels.driver import Module
-from geofcs_kernels.layout import CHANNEL_SUMS, SUFFIXES, THREADS, ScanParams, Shape, shape_of, shared_bytes
+from geofcs_kernels.layout import CHANNEL_SUMS, LANES, SUFFIXES, THREADS, Kernel, ScanParams, shape_of
 
-SMALL_RANK = 32
-"""Up to this rank, 16-bit types have kernels of their own."""
 LOG2_E = 1 / math.log(2)
 CLUSTER_TILES = (2, 4, 8, 16)
 """Numbers of tiles of a map that are scanned in one pass, by as many blocks that read each other's shared memory."""
@@ -60,30 +58,30 @@ class _Scan:
             **{name: getattr(shape, name) for name in ("tile_rows", "tile_cols", "chunks", "rank_padded")},
             dt_bytes=_bytes_at_once(self.factors, self.rank),
             weight_bytes=16 if self.rank % 8 == 0 else 0,
+            x_bytes=_channel_bytes(x),
         )
 
-    def launch(self, kernel: str, *, whole: bool = False, cluster: int = 1) -> None:
+    def launch(self, kernel: Kernel, *, cluster: int = 1) -> None:
         """A kernel over all tiles."""
-        sizes = {n: shared_bytes(self.shape, self.x.dtype, n, whole=whole) for n in (4, 1)}
+        sizes = {slots: kernel.shared_bytes(self.shape, self.x.dtype, slots) for slots in (4, 1)}
         fits = self.rank <= self.shape.rank_padded and sizes[4] <= self._shared_target(sizes[1])
-        small = fits and self.rank <= SMALL_RANK and self.x.dtype != torch.float32
         self.parameters.weight_slots = slots = 4 if fits else 1
-        self._variant = SUFFIXES[self.x.dtype] + ("_small" if small else "")
-        self._launch(f"{kernel}_{self._variant}", self.shape.blocks, THREADS, sizes[slots], cluster)
+        self._launch(f"{kernel.name}_{SUFFIXES[self.x.dtype]}", self.shape.blocks, THREADS, sizes[slots], cluster)
 
     def _shared_target(self, least: int) -> int:
         """What keeps two blocks on a multiprocessor, where one direction's weights alone would; else what fits."""
         both = (self.most_shared - 1024) // 2
         return both if least <= both else self.most_shared
 
-    def carry(self, direction: str) -> None:
-        """The kernel between two passes."""
-        self._launch(f"carry_{direction}", self.shape.batch * 4 * self.shape.groups, 1024, 0, 1)
+    def carry(self, which: str, recurrences: int) -> None:
+        """The kernel between two passes, with as many warps as have some chunks each to join."""
+        warps = min(32, -(-self.shape.chunks // 8))
+        self._launch(f"carry_{which}", recurrences * self.shape.batch * 4 * self.shape.groups, warps * LANES, 0, 1)
 
     def _launch(self, kernel: str, blocks: int, threads: int, shared: int, cluster: int) -> None:
         device = self.x.device
         with torch.cuda.device(device):
-            _module(device.index, self._variant).launch(
+            _module(device.index, SUFFIXES[self.x.dtype]).launch(
                 kernel,
                 self.parameters,
                 blocks=blocks,
@@ -109,14 +107,17 @@ def forward(
         return y
     scan.parameters.y, scan.parameters.y_strides = y.data_ptr(), _strides(y)
     tiles = scan.shape.tiles
-    if tiles == 1 or (scan.clusters and tiles in CLUSTER_TILES):
-        scan.launch("forward_whole", whole=True, cluster=tiles)
+    if tiles == 1:
+        scan.launch(layout.FORWARD_WHOLE)
+        return y
+    if scan.clusters and tiles in CLUSTER_TILES:
+        scan.launch(layout.FORWARD_CLUSTER, cluster=tiles)
         return y
     gain, state = scan.summaries(), scan.summaries()
     scan.parameters.gain, scan.parameters.state = gain.data_ptr(), state.data_ptr()
-    scan.launch("forward_summary")
-    scan.carry("forward")
-    scan.launch("forward_apply")
+    scan.launch(layout.FORWARD_SUMMARY)
+    scan.carry("forward", 1)
+    scan.launch(layout.FORWARD_APPLY)
     return y
 
 
@@ -136,13 +137,13 @@ def backward(
     summaries = {name: scan.summaries() for name in ("gain", "state", "adjoint")}
     parameters = scan.parameters
     parameters.grad_y, parameters.grad_y_strides = grad.data_ptr(), _strides(grad)
+    parameters.grad_y_bytes = _channel_bytes(grad)
     parameters.grad_x, parameters.grad_x_strides = grad_x.data_ptr(), _strides(grad_x)
     parameters.grad_z, parameters.grad_bc, parameters.channel_sums = (t.data_ptr() for t in (grad_z, grad_bc, sums))
     parameters.gain, parameters.state, parameters.adjoint = (t.data_ptr() for t in summaries.values())
-    scan.launch("backward_summary")
-    scan.carry("forward")
-    scan.carry("backward")
-    scan.launch("backward_apply")
+    scan.launch(layout.BACKWARD_SUMMARY)
+    scan.carry("both", 2)
+    scan.launch(layout.BACKWARD_APPLY)
     return _assemble(scan, grad_x, grad_z, grad_bc, sums, (x, factors, dt_weight, dt_bias, a_log, skip))
 
 
@@ -189,3 +190,9 @@ def _bytes_at_once(factors: Tensor, rank: int) -> int:
         return 0
     steps = [rank, factors.data_ptr() // 2, *(factors.stride(i) for i in (0, 1, 3, 4))]
     return next((2 * n for n in (8, 2) if all(s % n == 0 for s in steps)), 0)
+
+
+def _channel_bytes(image: Tensor) -> int:
+    """16 if a position's channels may be copied 16 bytes at once, else 0."""
+    steps = [image.shape[1], image.data_ptr() // 2, *(image.stride(i) for i in (0, 2, 3))]
+    return 16 if image.stride(1) == 1 and image.element_size() == 2 and all(s % 8 == 0 for s in steps) else 0

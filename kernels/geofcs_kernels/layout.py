@@ -35,7 +35,7 @@ class ScanParams(ctypes.Structure):
             (name, ctypes.c_int)
             for name in (
                 *("batch", "channels", "height", "width", "rank", "tile_rows", "tile_cols", "chunks"),
-                *("rank_padded", "weight_slots", "dt_bytes", "weight_bytes"),
+                *("rank_padded", "weight_slots", "dt_bytes", "weight_bytes", "x_bytes", "grad_y_bytes"),
             )
         ]
     )
@@ -83,7 +83,7 @@ class Shape:
 
     @property
     def rank_padded(self) -> int:
-        """Ranks multiplied in one round: 16, 32 or 64."""
+        """Ranks whose weights are staged together: 16, 32 or 64; larger R take several rounds."""
         return next((size for size in (16, 32) if self.rank <= size), 64)
 
 
@@ -93,10 +93,29 @@ def shape_of(x: Tensor, dt_weight: Tensor) -> Shape:
     return Shape(batch, channels, height, width, dt_weight.shape[-1])
 
 
-def shared_bytes(shape: Shape, dtype: torch.dtype, weight_slots: int, *, whole: bool) -> int:
-    """Shared memory of a block: `tile.cuh`'s `Shared`. Passes that never join chunks leave out its last parts."""
-    pitch = shape.rank_padded + (1 if dtype == torch.float32 else 8)
-    logits, factors, exchange = SIDE * SIDE * 40 * 4, SIDE * SIDE * 8, SIDE * SIDE * LANES * 4
-    weights = weight_slots * LANES * pitch * dtype.itemsize
-    joining = 4 * THREADS * 8 + THREADS * 8 + THREADS * 4
-    return logits + factors + weights + exchange + (joining if whole else 0)
+@dataclass(frozen=True)
+class Kernel:
+    """What a kernel keeps in shared memory: `tile.cuh`'s `Shared`."""
+
+    name: str
+    staged_maps: int
+    exchange: bool
+    joins: bool = False
+
+    def shared_bytes(self, shape: Shape, dtype: torch.dtype, weight_slots: int) -> int:
+        """Shared memory of a block; 16-bit types stage maps there."""
+        half = dtype != torch.float32
+        logits, factors, bias = THREADS * SIDE * 4, SIDE * SIDE * 8, 4 * LANES * 4
+        maps = self.staged_maps * SIDE * THREADS * 2 if half else 0
+        exchange = SIDE * THREADS * 4 if self.exchange else 0
+        weights = weight_slots * LANES * (shape.rank_padded + (8 if half else 1)) * dtype.itemsize
+        joining = 2 * THREADS * 8 + LANES * 8 if self.joins else 0
+        return logits + factors + bias + maps + exchange + weights + joining
+
+
+FORWARD_WHOLE = Kernel("forward_whole", 1, exchange=True, joins=True)
+FORWARD_CLUSTER = Kernel("forward_cluster", 1, exchange=True, joins=True)
+FORWARD_SUMMARY = Kernel("forward_summary", 1, exchange=False)
+FORWARD_APPLY = Kernel("forward_apply", 1, exchange=True)
+BACKWARD_SUMMARY = Kernel("backward_summary", 2, exchange=False)
+BACKWARD_APPLY = Kernel("backward_apply", 0, exchange=True)

@@ -13,20 +13,18 @@
 
 namespace geofcs {
 
-template <class Number, int AXIS, bool REVERSE>
-__device__ inline void summarise_both(const ScanParams& p, const Chunk<AXIS>& chunk, const Place& at,
-                                      const Values<Number>& x, const Values<Number>& g) {
+template <class Number, class Memory, int AXIS, bool REVERSE, class X>
+__device__ inline void summarise_both(const ScanParams& p, const Chunk<AXIS>& chunk, const Place& at, const X& x, const X& g) {
     constexpr int K = AXIS + 2 * REVERSE;
-    const bool active = at.channel() < p.channels;
-    const Logits z = logits<Number>(p, chunk, at, K);
-    const float a = active ? -exp2_fast(LOG2_E * p.a_log[K * p.channels + at.channel()]) : 0.0f;
+    const Logits z = logits<Number, Memory>(p, chunk, at, K);
+    const float a = decay_rate(p, at, K);
     const float2* bc = shared_bc(at.warp);
     float h = 0.0f, mu = 0.0f, steps = 0.0f;
 #pragma unroll
     for (int i = 0; i < SIDE; ++i) {
         const int t = REVERSE ? SIDE - 1 - i : i;
-        const float step = softplus2<Number>(z.get(t)), decay = exp2_fast(a * step);
-        z.slot(t) = decay;
+        const float step = softplus2<Number>(z.at(t)), decay = exp2_fast(a * step);
+        z.at(t) = decay;
         h = decay * h + step * (bc[t].x * x.get(t));
         steps += step;
         keep_order(i);
@@ -34,10 +32,10 @@ __device__ inline void summarise_both(const ScanParams& p, const Chunk<AXIS>& ch
 #pragma unroll
     for (int i = SIDE - 1; i >= 0; --i) {
         const int t = REVERSE ? SIDE - 1 - i : i;
-        mu = z.slot(t) * (bc[t].y * g.get(t) + mu);
+        mu = z.at(t) * (bc[t].y * g.get(t) + mu);
         keep_order(i);
     }
-    if (active && chunk.valid > 0) {
+    if (at.channel() < p.channels && chunk.valid > 0) {
         const int64 summary = summary_offset(p, at, K, chunk.index);
         p.gain[summary] = exp2_fast(a * steps);
         p.state[summary] = h;
@@ -45,37 +43,41 @@ __device__ inline void summarise_both(const ScanParams& p, const Chunk<AXIS>& ch
     }
 }
 
-template <class Number, int AXIS>
+template <class Number, class Memory, int AXIS>
 __device__ inline void backward_summary_axis(const ScanParams& p, const Place& at) {
     const Chunk<AXIS> chunk(p, at);
     const bool active = at.channel() < p.channels;
-    Values<Number> x, g;
-    x.load(p.x, p.x_strides, chunk, at, active);
-    g.load(p.grad_y, p.grad_y_strides, chunk, at, active);
-    summarise_both<Number, AXIS, false>(p, chunk, at, x, g);
-    summarise_both<Number, AXIS, true>(p, chunk, at, x, g);
+    const auto x = values_of<Number, Memory, 0>(p.x, p.x_strides, chunk, at, active);
+    const auto g = values_of<Number, Memory, 1>(p.grad_y, p.grad_y_strides, chunk, at, active);
+    summarise_both<Number, Memory, AXIS, false>(p, chunk, at, x, g);
+    summarise_both<Number, Memory, AXIS, true>(p, chunk, at, x, g);
 }
 
 template <class Number>
 __device__ inline void backward_summary(const ScanParams& p) {
+    using Memory = Shared<Number, 2, false>;
     const Place at = place_of(p, false);
-    stage_all_weights<Number>(p, at);
-    backward_summary_axis<Number, 1>(p, at);
-    backward_summary_axis<Number, 0>(p, at);
+    if constexpr (Number::PACKED) {
+        stage_map<Number>(p, at, p.x, p.x_strides, p.x_bytes, Memory::tile(0));
+        stage_map<Number>(p, at, p.grad_y, p.grad_y_strides, p.grad_y_bytes, Memory::tile(1));
+    }
+    stage_parameters<Number, Memory>(p, at);
+    backward_summary_axis<Number, Memory, 1>(p, at);
+    backward_summary_axis<Number, Memory, 0>(p, at);
 }
 
-// Sums over the lanes of 16 values each: every second lane gets one, value `sum_index(lane)`.
+// Sums over the lanes of 16 values each: each step halves what a lane holds. Every second lane ends with one sum, of
+// value `sum_index(lane)`.
+template <int HALF>
 __device__ inline float sum_over_lanes(float (&v)[SIDE], int lane) {
+    const bool upper = lane & (2 * HALF);
 #pragma unroll
-    for (int half = SIDE / 2; half >= 1; half /= 2) {
-        const bool upper = lane & (2 * half);
-#pragma unroll
-        for (int i = 0; i < half; ++i) {
-            const float send = upper ? v[i] : v[i + half], keep = upper ? v[i + half] : v[i];
-            v[i] = keep + __shfl_xor_sync(0xffffffffu, send, 2 * half);
-        }
+    for (int i = 0; i < HALF; ++i) {
+        const float send = upper ? v[i] : v[i + HALF], keep = upper ? v[i + HALF] : v[i];
+        v[i] = keep + __shfl_xor_sync(0xffffffffu, send, 2 * HALF);
     }
-    return v[0] + __shfl_xor_sync(0xffffffffu, v[0], 1);
+    if constexpr (HALF > 1) return sum_over_lanes<HALF / 2>(v, lane);
+    else return v[0] + __shfl_xor_sync(0xffffffffu, v[0], 1);
 }
 __device__ inline int sum_index(int lane) { return lane / 2; }
 
@@ -84,15 +86,15 @@ struct ChannelSums {
     float bias[4], a_log[4], skip;
 };
 
-template <class Number, int AXIS, bool REVERSE>
+template <class Number, class Memory, int AXIS, bool REVERSE>
 __device__ inline void backward_direction(const ScanParams& p, const Chunk<AXIS>& chunk, const Place& at,
                                           const Values<Number>& x, const Values<Number>& g, float (&dx)[SIDE],
                                           ChannelSums& sums) {
     using Raw = typename Number::Raw;
     constexpr int K = AXIS + 2 * REVERSE;
     const bool active = at.channel() < p.channels, stored = active && chunk.valid > 0;
-    const Logits z = logits<Number>(p, chunk, at, K);
-    const float a = active ? -exp2_fast(LOG2_E * p.a_log[K * p.channels + at.channel()]) : 0.0f;
+    const Logits z = logits<Number, Memory>(p, chunk, at, K);
+    const float a = decay_rate(p, at, K);
     const float2* bc = shared_bc(at.warp);
     const int64 summary = stored ? summary_offset(p, at, K, chunk.index) : 0;
     const float entered = stored ? p.state[summary] : 0.0f;
@@ -102,9 +104,9 @@ __device__ inline void backward_direction(const ScanParams& p, const Chunk<AXIS>
 #pragma unroll
     for (int i = 0; i < SIDE; ++i) {
         const int t = REVERSE ? SIDE - 1 - i : i;
-        step[t] = softplus2<Number>(z.get(t));
+        step[t] = softplus2<Number>(z.at(t));
         const float decay = exp2_fast(a * step[t]);
-        z.slot(t) = decay;
+        z.at(t) = decay;
         h = decay * h + step[t] * (bc[t].x * x.get(t));
         states[t] = h;
         keep_order(i);
@@ -120,7 +122,7 @@ __device__ inline void backward_direction(const ScanParams& p, const Chunk<AXIS>
         const float xt = x.get(t), gt = g.get(t);
         const float lambda = f.y * gt + mu;
         const float driven = f.x * xt;
-        mu = z.slot(t) * lambda;
+        mu = z.at(t) * lambda;
         const float through = mu * (i == 0 ? entered : states[REVERSE ? t + 1 : t - 1]);
         const float scaled = lambda * step[t];
         dx[t] += scaled * f.x;
@@ -135,7 +137,7 @@ __device__ inline void backward_direction(const ScanParams& p, const Chunk<AXIS>
     sums.bias[K] = sum_bias;
     sums.a_log[K] = sum_a * LN_2 * a;
 
-    const float db = sum_over_lanes(step, at.lane), dc = sum_over_lanes(states, at.lane);
+    const float db = sum_over_lanes<SIDE / 2>(step, at.lane), dc = sum_over_lanes<SIDE / 2>(states, at.lane);
     const int t = sum_index(at.lane);
     if (at.lane % 2 == 0 && t < chunk.valid) {
         const int row = chunk.row + (AXIS == 1 ? t : 0), col = chunk.col + (AXIS == 0 ? t : 0);
@@ -144,7 +146,7 @@ __device__ inline void backward_direction(const ScanParams& p, const Chunk<AXIS>
     }
 }
 
-template <class Number, int AXIS>
+template <class Number, class Memory, int AXIS>
 __device__ inline void backward_axis(const ScanParams& p, const Place& at, ChannelSums& sums) {
     const Chunk<AXIS> chunk(p, at);
     const bool active = at.channel() < p.channels;
@@ -152,11 +154,11 @@ __device__ inline void backward_axis(const ScanParams& p, const Place& at, Chann
     x.load(p.x, p.x_strides, chunk, at, active);
     g.load(p.grad_y, p.grad_y_strides, chunk, at, active);
     float dx[SIDE] = {};
-    backward_direction<Number, AXIS, false>(p, chunk, at, x, g, dx, sums);
-    backward_direction<Number, AXIS, true>(p, chunk, at, x, g, dx, sums);
+    backward_direction<Number, Memory, AXIS, false>(p, chunk, at, x, g, dx, sums);
+    backward_direction<Number, Memory, AXIS, true>(p, chunk, at, x, g, dx, sums);
     if constexpr (AXIS == 1) {
 #pragma unroll
-        for (int t = 0; t < SIDE; ++t) shared_exchange()[(t * SIDE + at.warp) * LANES + at.lane] = dx[t];
+        for (int t = 0; t < SIDE; ++t) Memory::exchange(t, at.warp, at.lane) = dx[t];
         __syncthreads();
     } else {
         float skip = 0.0f;
@@ -165,16 +167,17 @@ __device__ inline void backward_axis(const ScanParams& p, const Place& at, Chann
 #pragma unroll
         for (int t = 0; t < SIDE; ++t) {
             sums.skip += x.get(t) * g.get(t);
-            dx[t] += shared_exchange()[(at.warp * SIDE + t) * LANES + at.lane] + skip * g.get(t);
+            dx[t] += Memory::exchange(at.warp, t, at.lane) + skip * g.get(t);
         }
         if (active) store_values<Number>(p.grad_x, p.grad_x_strides, chunk, at, dx);
     }
 }
 
 // The block's sums per channel, over its 16 warps in fixed order: results do not depend on timing.
+template <class Memory>
 __device__ inline void store_channel_sums(const ScanParams& p, const Place& at, const ChannelSums& sums) {
     __syncthreads();  // the exchange has been read
-    float* all = shared_exchange();
+    float* all = &Memory::exchange(0, 0, 0);
     for (int k = 0; k < 4; ++k) {
         all[k * THREADS + threadIdx.x] = sums.bias[k];
         all[(4 + k) * THREADS + threadIdx.x] = sums.a_log[k];
@@ -189,14 +192,16 @@ __device__ inline void store_channel_sums(const ScanParams& p, const Place& at, 
     }
 }
 
+// Keeps maps in registers, not in shared memory: it has 128 registers a thread.
 template <class Number>
 __device__ inline void backward_apply(const ScanParams& p) {
+    using Memory = Shared<Number, 0, true>;
     const Place at = place_of(p, false);
     ChannelSums sums;
-    stage_all_weights<Number>(p, at);
-    backward_axis<Number, 1>(p, at, sums);
-    backward_axis<Number, 0>(p, at, sums);
-    store_channel_sums(p, at, sums);
+    stage_parameters<Number, Memory>(p, at);
+    backward_axis<Number, Memory, 1>(p, at, sums);
+    backward_axis<Number, Memory, 0>(p, at, sums);
+    store_channel_sums<Memory>(p, at, sums);
 }
 
 }  // namespace geofcs

@@ -8,119 +8,120 @@
 
 namespace geofcs {
 
+// h -> gain * h + state, and one such map after another.
+struct Link {
+    float gain, state;
+    __device__ float operator()(float h) const { return gain * h + state; }
+    __device__ Link then(const Link& next) const { return {next.gain * gain, next.gain * state + next.state}; }
+};
+
 __device__ inline void cluster_barrier() {
 #if __CUDA_ARCH__ >= 900
     asm volatile("barrier.cluster.arrive.release.aligned;\nbarrier.cluster.wait.acquire.aligned;" ::: "memory");
 #endif
 }
 
-// A float2 in the shared memory of another block of the cluster, at the address it has in this one.
-__device__ inline float2 read_neighbour(const float2* here, int block) {
+// A link in the shared memory of another block of the cluster, at the address it has in this one.
+__device__ inline Link read_neighbour(const Link* here, int block) {
 #if __CUDA_ARCH__ >= 900
     unsigned there;
-    float2 v;
-    asm volatile("mapa.shared::cluster.u32 %0, %1, %2;"
-                 : "=r"(there)
-                 : "r"(static_cast<unsigned>(__cvta_generic_to_shared(here))), "r"(block));
-    asm volatile("ld.shared::cluster.v2.f32 {%0, %1}, [%2];" : "=f"(v.x), "=f"(v.y) : "r"(there) : "memory");
+    Link v;
+    asm volatile("mapa.shared::cluster.u32 %0, %1, %2;" : "=r"(there) : "r"(shared_address(here)), "r"(block));
+    asm volatile("ld.shared::cluster.v2.f32 {%0, %1}, [%2];" : "=f"(v.gain), "=f"(v.state) : "r"(there) : "memory");
     return v;
 #else
     return *here;  // never launched as a cluster
 #endif
 }
 
-// What enters this lane's chunk, from all chunks of the map. All threads of all blocks of the cluster call it.
-template <class Number, int AXIS>
-__device__ inline float join_chunks(const ScanParams& p, const Place& at, int k, float gain, float state) {
-    const int tiles = p.tile_rows * p.tile_cols;
-    const int across = AXIS == 0 ? p.tile_cols : p.tile_rows;  // chunks of one row (column) of the map
-    const int chunks = (AXIS == 0 ? p.height : p.width) * across;
-    const int own_tile = at.tile_row * p.tile_cols + at.tile_col;
-    const Joining s = shared_joining<Number>(p);
-    float2* summaries = s.summaries + k * THREADS;
-    summaries[threadIdx.x] = make_float2(gain, state);
-    if (tiles > 1) cluster_barrier();
-    else __syncthreads();
-
-    // Warp w takes the w-th share of the chunks, in the order of direction k.
-    const int share = (chunks + SIDE - 1) / SIDE;
-    const int first = at.warp * share, last = min(first + share, chunks);
-    auto locate = [&](int q, int& tile, int& warp) {
-        const int chunk = k >= 2 ? chunks - 1 - q : q;
-        const int line = chunk / across, part = chunk % across;
-        tile = AXIS == 0 ? line / SIDE * p.tile_cols + part : part * p.tile_cols + line / SIDE;
-        warp = line % SIDE;
-    };
-    auto read = [&](int tile, int warp) {
-        const float2* here = summaries + warp * LANES + at.lane;
-        return tile == own_tile ? *here : read_neighbour(here, tile);
-    };
-    float2 total = make_float2(1.0f, 0.0f);
-    for (int q = first; q < last; ++q) {
-        int tile, warp;
-        locate(q, tile, warp);
-        const float2 one = read(tile, warp);
-        total = make_float2(total.x * one.x, one.x * total.y + one.y);
-    }
-    s.totals[threadIdx.x] = total;
-    __syncthreads();
-    float h = 0.0f;
+// The links of this warp's line (its row or column of the tile) and of those before it in the direction's order.
+template <bool REVERSE>
+__device__ inline Link links_before(const Link* lines, const Place& at) {
+    Link before = {1.0f, 0.0f};
 #pragma unroll
-    for (int w = 0; w < SIDE - 1; ++w) {
-        const float2 one = s.totals[w * LANES + at.lane];
-        h = w < at.warp ? one.x * h + one.y : h;
+    for (int i = 0; i < SIDE - 1; ++i) {
+        const int line = REVERSE ? SIDE - 1 - i : i;
+        const bool counts = REVERSE ? line > at.warp : line < at.warp;
+        if (counts) before = before.then(lines[line * LANES + at.lane]);
     }
-    for (int q = first; q < last; ++q) {
-        int tile, warp;
-        locate(q, tile, warp);
-        if (tile == own_tile) s.carries[warp * LANES + at.lane] = h;
-        const float2 one = read(tile, warp);
-        h = one.x * h + one.y;
-    }
+    return before;
+}
+
+// What enters this lane's chunk, in a map of one tile. `scratch`: 2 x 512 links.
+template <bool REVERSE>
+__device__ inline float join_lines(const Place& at, Link* scratch, const Link& left) {
+    Link* lines = scratch + (REVERSE ? THREADS : 0);  // the other direction's may still be being read
+    lines[threadIdx.x] = left;
     __syncthreads();
-    return s.carries[threadIdx.x];
+    return links_before<REVERSE>(lines, at).state;
+}
+
+// The same in a map whose tiles are a cluster. A line of the map passes through `across` tiles; tiles that share lines
+// form a band. First the links of the tile's own lines over their whole length, then those of the bands before.
+template <int AXIS, bool REVERSE>
+__device__ inline float join_cluster(const ScanParams& p, const Place& at, Link* scratch, const Link& left) {
+    const int across = AXIS == 0 ? p.tile_cols : p.tile_rows, bands = AXIS == 0 ? p.tile_rows : p.tile_cols;
+    const int own_part = AXIS == 0 ? at.tile_col : at.tile_row, own_band = AXIS == 0 ? at.tile_row : at.tile_col;
+    const auto block_of = [&](int band, int part) { return AXIS == 0 ? band * p.tile_cols + part : part * p.tile_cols + band; };
+    Link *chunks = scratch, *lines = scratch + THREADS, *band_total = scratch + 2 * THREADS;
+
+    chunks[threadIdx.x] = left;
+    cluster_barrier();
+    Link line = {1.0f, 0.0f}, within = line;
+#pragma unroll 4
+    for (int i = 0; i < across; ++i) {
+        const int part = REVERSE ? across - 1 - i : i;
+        if (part == own_part) within = line;
+        line = line.then(read_neighbour(chunks + threadIdx.x, block_of(own_band, part)));
+    }
+    lines[threadIdx.x] = line;
+    __syncthreads();
+    const Link before = links_before<REVERSE>(lines, at);
+    if (at.warp == (REVERSE ? 0 : SIDE - 1)) band_total[at.lane] = before.then(line);
+    cluster_barrier();
+    float h = 0.0f;
+    const int bands_before = REVERSE ? bands - 1 - own_band : own_band;
+#pragma unroll 4
+    for (int i = 0; i < bands_before; ++i) {
+        const int band = REVERSE ? bands - 1 - i : i;
+        h = read_neighbour(band_total + at.lane, block_of(band, own_part))(h);
+    }
+    return within(before(h));
 }
 
 // The kernel between two passes: one block per batch element, direction and 32 channels. Replaces `state` in place.
-// AGAINST: the recurrence of the gradients, which runs against the direction.
-template <bool AGAINST>
-__device__ inline void carry_chunks(const ScanParams& p, float* state) {
-    constexpr int WARPS = 32;
-    __shared__ float2 totals[WARPS][LANES];
-    const int groups = (p.channels + LANES - 1) / LANES;
+// `against`: the recurrence of the gradients, which runs against the direction.
+__device__ inline void carry_chunks(const ScanParams& p, float* state, bool against, int64 index) {
+    __shared__ Link totals[32][LANES];
+    const int groups = (p.channels + LANES - 1) / LANES, warps = blockDim.x / LANES;
     const int lane = threadIdx.x % LANES, warp = threadIdx.x / LANES;
-    int64 index = blockIdx.x;
     const int channel = static_cast<int>(index % groups) * LANES + lane;
     index /= groups;
     const int k = static_cast<int>(index % 4);
     const int batch = static_cast<int>(index / 4);
-    const bool active = channel < p.channels;
-    const int64 chunks = k % 2 == 0 ? static_cast<int64>(p.height) * p.tile_cols : static_cast<int64>(p.width) * p.tile_rows;
-    const bool backwards = (k >= 2) != AGAINST;
-    const int64 offset = (static_cast<int64>(batch) * 4 + k) * p.chunks * p.channels + channel;
-    const int64 share = (chunks + WARPS - 1) / WARPS;
-    const int64 first = warp * share, last = min(first + share, chunks);
-    auto at = [&](int64 q) { return offset + (backwards ? chunks - 1 - q : q) * p.channels; };
+    const int chunks = k % 2 == 0 ? p.height * p.tile_cols : p.width * p.tile_rows;
+    const bool backwards = (k >= 2) != against;
+    const int share = (chunks + warps - 1) / warps;
+    const int first = min(warp * share, chunks), count = channel < p.channels ? min(share, chunks - first) : 0;
+    const int64 begin = ((static_cast<int64>(batch) * 4 + k) * p.chunks + (backwards ? chunks - 1 - first : first)) * p.channels + channel;
+    const int64 step = backwards ? -static_cast<int64>(p.channels) : p.channels;
 
-    float2 total = make_float2(1.0f, 0.0f);
-    if (active) {
+    const float* gain = p.gain + begin;
+    float* own = state + begin;
+    Link total = {1.0f, 0.0f};
 #pragma unroll 8
-        for (int64 q = first; q < last; ++q) {
-            const float gain = p.gain[at(q)], left = state[at(q)];
-            total = make_float2(total.x * gain, gain * total.y + left);
-        }
-    }
+    for (int i = 0; i < count; ++i, gain += step, own += step) total = total.then({*gain, *own});
     totals[warp][lane] = total;
     __syncthreads();
     float h = 0.0f;
-    for (int w = 0; w < warp; ++w) h = totals[w][lane].x * h + totals[w][lane].y;
-    if (active) {
 #pragma unroll 8
-        for (int64 q = first; q < last; ++q) {
-            const float gain = p.gain[at(q)], left = state[at(q)];
-            state[at(q)] = h;
-            h = gain * h + left;
-        }
+    for (int w = 0; w < warp; ++w) h = totals[w][lane](h);
+    gain = p.gain + begin, own = state + begin;
+#pragma unroll 8
+    for (int i = 0; i < count; ++i, gain += step, own += step) {
+        const Link one = {*gain, *own};
+        *own = h;
+        h = one(h);
     }
 }
 

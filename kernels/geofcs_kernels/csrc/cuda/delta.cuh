@@ -4,17 +4,6 @@
 
 namespace geofcs {
 
-__device__ inline unsigned shared_address(const void* p) { return static_cast<unsigned>(__cvta_generic_to_shared(p)); }
-
-// Asynchronous copies to shared memory: many are under way without a register each. Not there: writes 0, reads nothing.
-template <int BYTES>
-__device__ inline void copy_async(void* to, const void* from, bool there) {
-    asm volatile("cp.async.ca.shared.global [%0], [%1], %2, %3;" ::"r"(shared_address(to)), "l"(from), "n"(BYTES),
-                 "r"(there ? BYTES : 0)
-                 : "memory");
-}
-__device__ inline void wait_for_copies() { asm volatile("cp.async.wait_all;" ::: "memory"); }
-
 // Rows of `ranks` numbers (a power of two), the first `left` of them there, by `threads` threads, BYTES at once.
 template <class Raw, int BYTES, class Row>
 __device__ inline void copy_rows(Raw* to, int pitch, Row row, int rows, int valid_rows, int ranks, int left, int thread,
@@ -25,17 +14,16 @@ __device__ inline void copy_rows(Raw* to, int pitch, Row row, int rows, int vali
     for (int i = thread; i < rows << shift; i += threads) {
         const int t = i >> shift, r = (i & (per_row - 1)) * AT_ONCE;
         const bool there = t < valid_rows && r < left;
-        copy_async<BYTES>(to + t * pitch + r, there ? row(t) + r : row(0), there);
+        copy_async<BYTES>(to + t * pitch + r, row(there ? t : 0) + (there ? r : 0), there);
     }
-    wait_for_copies();
 }
 
-// Weights of one direction and one round of ranks into slot `slot`. All threads of the block.
-template <class Number>
+// Weights of one direction and one round of ranks into slot `slot`. All threads of the block. Ends without waiting.
+template <class Number, class Memory>
 __device__ inline void stage_weights(const ScanParams& p, const Place& at, int slot, int k, int rank0) {
     using Raw = typename Number::Raw;
-    const int pitch = weight_pitch<Number>(p), left = p.rank - rank0, there = p.channels - at.channel0;
-    Raw* to = shared_weights<Number>(p, slot);
+    const int pitch = Memory::weight_pitch(p), left = p.rank - rank0, there = p.channels - at.channel0;
+    Raw* to = Memory::weights(p, slot);
     const Raw* from = static_cast<const Raw*>(p.dt_weight) + (static_cast<int64>(k) * p.channels + at.channel0) * p.rank + rank0;
     if (Number::PACKED && p.weight_bytes == 16) {
         copy_rows<Raw, 16>(to, pitch, [&](int c) { return from + c * p.rank; }, LANES, there, p.rank_padded, left,
@@ -50,15 +38,21 @@ __device__ inline void stage_weights(const ScanParams& p, const Place& at, int s
     }
 }
 
-template <class Number>
-__device__ inline void stage_all_weights(const ScanParams& p, const Place& at) {
+// What all directions of a block need. Waits for the maps staged before as well.
+template <class Number, class Memory>
+__device__ inline void stage_parameters(const ScanParams& p, const Place& at) {
     if (p.weight_slots == 4) {
-        for (int k = 0; k < 4; ++k) stage_weights<Number>(p, at, k, k, 0);
-        __syncthreads();
+        for (int k = 0; k < 4; ++k) stage_weights<Number, Memory>(p, at, k, k, 0);
     }
+    if (at.warp < 4) {
+        const bool active = at.channel() < p.channels;
+        shared_bias(at.warp)[at.lane] = active ? LOG2_E * p.dt_bias[at.warp * p.channels + at.channel()] : 0.0f;
+    }
+    wait_for_copies();
+    __syncthreads();
 }
 
-// The warp's dt factors of one round, [position][rank] with `pitch`; zero beyond the map and beyond R.
+// The warp's dt factors of `ranks` ranks, [position][rank] with `pitch`; zero beyond the map and beyond R.
 template <class Number, int AXIS>
 __device__ inline void stage_dt(const ScanParams& p, const Chunk<AXIS>& chunk, const Place& at, int k, int rank0, int ranks,
                                 typename Number::Raw* to, int pitch) {
@@ -67,13 +61,14 @@ __device__ inline void stage_dt(const ScanParams& p, const Chunk<AXIS>& chunk, c
     const int64 step = Chunk<AXIS>::step(f.row, f.col);
     const int left = p.rank - rank0;
     const Raw* from = static_cast<const Raw*>(p.dt);
-    if (chunk.valid > 0) {
+    if (chunk.valid > 0 && left > 0) {
         from += at.batch * f.batch + k * f.direction + chunk.row * f.row + chunk.col * f.col + rank0 * f.channel;
     }
+    const auto row = [&](int t) { return from + t * step; };
     if (Number::PACKED && p.dt_bytes == 16) {
-        copy_rows<Raw, 16>(to, pitch, [&](int t) { return from + t * step; }, SIDE, chunk.valid, ranks, left, at.lane, LANES);
+        copy_rows<Raw, 16>(to, pitch, row, SIDE, chunk.valid, ranks, left, at.lane, LANES);
     } else if (Number::PACKED && p.dt_bytes == 4) {
-        copy_rows<Raw, 4>(to, pitch, [&](int t) { return from + t * step; }, SIDE, chunk.valid, ranks, left, at.lane, LANES);
+        copy_rows<Raw, 4>(to, pitch, row, SIDE, chunk.valid, ranks, left, at.lane, LANES);
     } else {
         const int shift = 31 - __clz(ranks);
 #pragma unroll 1
@@ -83,6 +78,8 @@ __device__ inline void stage_dt(const ScanParams& p, const Chunk<AXIS>& chunk, c
             to[t * pitch + r] = there ? from[t * step + r * f.channel] : Raw(0);
         }
     }
+    wait_for_copies();
+    __syncwarp();
 }
 
 template <class Number, int AXIS>
@@ -103,108 +100,90 @@ __device__ inline void stage_bc(const ScanParams& p, const Chunk<AXIS>& chunk, c
 __device__ inline void load_matrices(unsigned (&m)[4], const void* row) {
     asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
                  : "=r"(m[0]), "=r"(m[1]), "=r"(m[2]), "=r"(m[3])
-                 : "r"(shared_address(row)));
+                 : "r"(shared_address(row))
+                 : "memory");
 }
 
-// One round on tensor cores: sums (4 fragments of 16 positions x 8 channels) += dt @ weights^T.
+// One part on tensor cores: sums (4 fragments of 16 positions x 8 channels) += dt @ weights^T.
 template <class Number>
-__device__ inline void multiply(float (&sums)[SIDE], const typename Number::Raw* dt, const typename Number::Raw* weights,
-                                int pitch, int ranks, int lane) {
-    const auto* a_row = dt + (lane % 16) * pitch + lane / 16 * 8;
-    const auto* b_row = weights + (lane / 16 * 8 + lane % 8) * pitch + lane / 8 % 2 * 8;
+__device__ inline void multiply(float (&sums)[SIDE], const typename Number::Raw* dt, int dt_pitch,
+                                const typename Number::Raw* weights, int weight_pitch, int ranks, int lane) {
+    const auto* a_row = dt + (lane % 16) * dt_pitch + lane / 16 * 8;
+    const auto* b_row = weights + (lane / 16 * 8 + lane % 8) * weight_pitch + lane / 8 % 2 * 8;
 #pragma unroll 1  // registers are needed elsewhere
     for (int r = 0; r < ranks; r += 16) {
         unsigned a[4], b[4];
         load_matrices(a, a_row + r);
 #pragma unroll
         for (int n = 0; n < 4; n += 2) {
-            load_matrices(b, b_row + n * 8 * pitch + r);
+            load_matrices(b, b_row + n * 8 * weight_pitch + r);
             Number::multiply_add(sums + 4 * n, a, b[0], b[1]);
             Number::multiply_add(sums + 4 * n + 4, a, b[2], b[3]);
         }
     }
-}
-
-// Where a lane's part of a fragment (16 positions x 8 channels) lies among the logits.
-__device__ inline void store_fragment(float* own, int lane, int channel0, const float* sums) {
-    float* to = own + lane / 4 * Z_PITCH + channel0 + lane % 4 * 2;
-    *reinterpret_cast<float2*>(to) = make_float2(sums[0], sums[1]);
-    *reinterpret_cast<float2*>(to + 8 * Z_PITCH) = make_float2(sums[2], sums[3]);
-}
-
-// The same for ranks up to 32, with half the registers: the logits take the place of dt once dt is in registers.
-template <class Number>
-__device__ inline void multiply_in_place(float* own, const typename Number::Raw* weights, int pitch, int ranks, int lane) {
-    using Raw = typename Number::Raw;
-    const Raw* a_row = reinterpret_cast<const Raw*>(own) + (lane % 16) * pitch + lane / 16 * 8;
-    const Raw* b_row = weights + (lane / 16 * 8 + lane % 8) * pitch + lane / 8 % 2 * 8;
-    unsigned a[2][4], b[4];
-    load_matrices(a[0], a_row);
-    if (ranks == 32) load_matrices(a[1], a_row + 16);
     __syncwarp();
+}
+
+// One part on plain arithmetic units, for float32: the lane's channel at 16 positions.
+template <class Number>
+__device__ inline void multiply_plainly(float (&sums)[SIDE], const float* dt, const float* weights, int weight_pitch,
+                                        int ranks, int lane) {
 #pragma unroll 1
-    for (int channel0 = 0; channel0 < LANES; channel0 += 16) {
-        float sums[8] = {};
-        load_matrices(b, b_row + channel0 * pitch);
-        Number::multiply_add(sums, a[0], b[0], b[1]);
-        Number::multiply_add(sums + 4, a[0], b[2], b[3]);
-        if (ranks == 32) {
-            load_matrices(b, b_row + channel0 * pitch + 16);
-            Number::multiply_add(sums, a[1], b[0], b[1]);
-            Number::multiply_add(sums + 4, a[1], b[2], b[3]);
-        }
-        store_fragment(own, lane, channel0, sums);
-        store_fragment(own, lane, channel0 + 8, sums + 4);
+    for (int r = 0; r < ranks; ++r) {
+        const float weight = weights[lane * weight_pitch + r];
+#pragma unroll
+        for (int t = 0; t < SIDE; ++t) sums[t] += weight * dt[t * DT_PART + r];
     }
+    __syncwarp();
 }
 
 // z of a lane's channel at the chunk's 16 positions, in shared memory: registers are scarcer. A place can be reused.
+// Channels are permuted from position to position so that neither the fragments' nor the lanes' accesses conflict.
 struct Logits {
-    float* first;
-    float bias;
-    __device__ float get(int t) const { return first[t * Z_PITCH] + bias; }
-    __device__ float& slot(int t) const { return first[t * Z_PITCH]; }
+    float* own;
+    int lane;
+    __device__ float& at(int t) const { return own[t * LANES + (lane ^ (t % 4 * 8))]; }
 };
 
-// One round on plain arithmetic units, for float32: 16 x 32 floats of dt fit where the logits will lie.
-template <class Number, int AXIS>
-__device__ inline void multiply_plainly(const ScanParams& p, const Chunk<AXIS>& chunk, const Place& at, int k, int rank0,
-                                        const float* weights, float* dt, float (&sums)[SIDE]) {
-    for (int part = 0; part < p.rank_padded; part += 32) {
-        const int ranks = min(32, p.rank_padded - part);
-        stage_dt<Number>(p, chunk, at, k, rank0 + part, ranks, dt, 32);
-        __syncwarp();
-#pragma unroll 1
-        for (int r = 0; r < ranks; ++r) {
-            const float weight = weights[at.lane * weight_pitch<Number>(p) + part + r];
-#pragma unroll
-            for (int t = 0; t < SIDE; ++t) sums[t] += weight * dt[t * 32 + r];
-        }
-        __syncwarp();
-    }
+__device__ inline void store_fragment(float* own, int lane, int channel0, const float* sums) {
+    const int row = lane / 4, channel = channel0 + lane % 4 * 2;
+    float* to = own + row * LANES + (channel ^ (row % 4 * 8));
+    *reinterpret_cast<float2*>(to) = make_float2(sums[0], sums[1]);
+    *reinterpret_cast<float2*>(to + 8 * LANES) = make_float2(sums[2], sums[3]);
 }
 
-// The logits of ranks of any number, in rounds.
-template <class Number, int AXIS>
-__device__ inline void multiply_in_rounds(const ScanParams& p, const Chunk<AXIS>& chunk, const Place& at, int k, float* own) {
+// Minus infinity (step 0, decay 1) outside the map. Stages B and C as well. All warps of the block call it together.
+template <class Number, class Memory, int AXIS>
+__device__ inline Logits logits(const ScanParams& p, const Chunk<AXIS>& chunk, const Place& at, int k) {
     using Raw = typename Number::Raw;
-    const int pitch = weight_pitch<Number>(p);
-    float sums[SIDE] = {};  // tensor cores: 4 fragments of 16 positions x 8 channels; else this lane's 16 positions
+    constexpr int DT_PITCH = Number::PACKED ? DT_PART + 8 : DT_PART;
+    float* own = shared_logits(at.warp);
+    const Logits z = {own, at.lane};
+    Raw* dt = reinterpret_cast<Raw*>(own);
+    const float* bias = shared_bias(k);
+    float sums[SIDE];
+#pragma unroll
+    for (int i = 0; i < SIDE; ++i) {
+        sums[i] = Number::PACKED ? bias[i / 4 * 8 + at.lane % 4 * 2 + i % 2] : bias[at.lane];
+    }
+    __syncwarp();  // the previous direction's logits have been read
+    stage_bc<Number>(p, chunk, at, k);
     for (int rank0 = 0; rank0 < p.rank; rank0 += p.rank_padded) {
         if (p.weight_slots != 4) {
             __syncthreads();
-            stage_weights<Number>(p, at, 0, k, rank0);
+            stage_weights<Number, Memory>(p, at, 0, k, rank0);
+            wait_for_copies();
             __syncthreads();
         }
-        const Raw* weights = shared_weights<Number>(p, p.weight_slots == 4 ? k : 0);
-        if constexpr (Number::PACKED) {
-            Raw* dt = reinterpret_cast<Raw*>(own);
-            stage_dt<Number>(p, chunk, at, k, rank0, p.rank_padded, dt, pitch);
-            __syncwarp();
-            multiply<Number>(sums, dt, weights, pitch, p.rank_padded, at.lane);
-            __syncwarp();
-        } else {
-            multiply_plainly<Number>(p, chunk, at, k, rank0, weights, own, sums);
+        const Raw* weights = Memory::weights(p, p.weight_slots == 4 ? k : 0);
+        for (int part = 0; part < p.rank_padded; part += DT_PART) {
+            const int ranks = min(DT_PART, p.rank_padded);
+            stage_dt<Number>(p, chunk, at, k, rank0 + part, ranks, dt, DT_PITCH);
+            if constexpr (Number::PACKED) {
+                multiply<Number>(sums, dt, DT_PITCH, weights + part, Memory::weight_pitch(p), ranks, at.lane);
+            } else {
+                multiply_plainly<Number>(sums, dt, weights + part, Memory::weight_pitch(p), ranks, at.lane);
+            }
         }
     }
     if constexpr (Number::PACKED) {
@@ -212,29 +191,17 @@ __device__ inline void multiply_in_rounds(const ScanParams& p, const Chunk<AXIS>
         for (int n = 0; n < 4; ++n) store_fragment(own, at.lane, 8 * n, sums + 4 * n);
     } else {
 #pragma unroll
-        for (int t = 0; t < SIDE; ++t) own[t * Z_PITCH + at.lane] = sums[t];
-    }
-}
-
-// Minus infinity (step 0, decay 1) outside the map. Stages B and C as well. All warps of the block call it together.
-template <class Number, int AXIS>
-__device__ inline Logits logits(const ScanParams& p, const Chunk<AXIS>& chunk, const Place& at, int k) {
-    float* own = shared_logits(at.warp);
-    __syncwarp();  // the previous direction's logits have been read
-    stage_bc<Number>(p, chunk, at, k);
-    if constexpr (Number::SMALL_RANK) {
-        const int pitch = weight_pitch<Number>(p);
-        stage_dt<Number>(p, chunk, at, k, 0, p.rank_padded, reinterpret_cast<typename Number::Raw*>(own), pitch);
-        __syncwarp();
-        multiply_in_place<Number>(own, shared_weights<Number>(p, k), pitch, p.rank_padded, at.lane);
-    } else {
-        multiply_in_rounds<Number>(p, chunk, at, k, own);
+        for (int t = 0; t < SIDE; ++t) z.at(t) = sums[t];
     }
     __syncwarp();
 #pragma unroll 1
-    for (int t = chunk.valid; t < SIDE; ++t) own[t * Z_PITCH + at.lane] = minus_infinity();
-    const bool active = at.channel() < p.channels;
-    return {own + at.lane, active ? LOG2_E * p.dt_bias[k * p.channels + at.channel()] : 0.0f};
+    for (int t = chunk.valid; t < SIDE; ++t) z.at(t) = minus_infinity();
+    return z;
+}
+
+// A = -exp(a_log) of the lane's channel.
+__device__ inline float decay_rate(const ScanParams& p, const Place& at, int k) {
+    return at.channel() < p.channels ? -exp2_fast(LOG2_E * p.a_log[k * p.channels + at.channel()]) : 0.0f;
 }
 
 }  // namespace geofcs

@@ -6,53 +6,51 @@
 namespace geofcs {
 
 enum class Pass {
-    WHOLE,    // the map is one tile or one cluster: everything in one pass
+    WHOLE,    // the map is one tile: everything in one pass
+    CLUSTER,  // the map is a few tiles that read each other's shared memory: the same
     SUMMARY,  // any map, first pass: what each chunk leaves behind
     APPLY,    // any map, second pass: outputs, given what enters each chunk
 };
 
 // One direction, chunks walked with nothing entering: adds C h to y, keeps C times the decay since the chunk's start so
-// that what does enter can be added later, and returns the chunk's summary.
-template <class Number, bool REVERSE>
-__device__ inline float2 walk_then_join(const float2* bc, const Values<Number>& x, float a, const Logits& z,
-                                        float (&y)[SIDE]) {
+// that what does enter can be added later, and returns the chunk's link.
+template <class Number, bool REVERSE, class X>
+__device__ inline Link walk_then_join(const float2* bc, const X& x, float a, const Logits& z, float (&y)[SIDE]) {
     float h = 0.0f, gain = 1.0f;
 #pragma unroll
     for (int i = 0; i < SIDE; ++i) {
         const int t = REVERSE ? SIDE - 1 - i : i;
-        const float s = softplus2<Number>(z.get(t));
-        const float decay = exp2_fast(a * s);
+        const float s = softplus2<Number>(z.at(t)), decay = exp2_fast(a * s);
         const float2 f = bc[t];
         h = decay * h + s * (f.x * x.get(t));
         gain *= decay;
         y[t] += f.y * h;
-        z.slot(t) = f.y * gain;
+        z.at(t) = f.y * gain;
         keep_order(i);
     }
-    return make_float2(gain, h);
+    return {gain, h};
 }
 
-template <class Number, bool REVERSE>
-__device__ inline float2 walk_for_summary(const float2* bc, const Values<Number>& x, float a, const Logits& z) {
+template <class Number, bool REVERSE, class X>
+__device__ inline Link walk_for_summary(const float2* bc, const X& x, float a, const Logits& z) {
     float h = 0.0f, steps = 0.0f;
 #pragma unroll
     for (int i = 0; i < SIDE; ++i) {
         const int t = REVERSE ? SIDE - 1 - i : i;
-        const float s = softplus2<Number>(z.get(t));
+        const float s = softplus2<Number>(z.at(t));
         h = exp2_fast(a * s) * h + s * (bc[t].x * x.get(t));
         steps += s;
         keep_order(i);
     }
-    return make_float2(exp2_fast(a * steps), h);
+    return {exp2_fast(a * steps), h};
 }
 
-template <class Number, bool REVERSE>
-__device__ inline void walk_from(float h, const float2* bc, const Values<Number>& x, float a, const Logits& z,
-                                 float (&y)[SIDE]) {
+template <class Number, bool REVERSE, class X>
+__device__ inline void walk_from(float h, const float2* bc, const X& x, float a, const Logits& z, float (&y)[SIDE]) {
 #pragma unroll
     for (int i = 0; i < SIDE; ++i) {
         const int t = REVERSE ? SIDE - 1 - i : i;
-        const float s = softplus2<Number>(z.get(t));
+        const float s = softplus2<Number>(z.at(t));
         const float2 f = bc[t];
         h = exp2_fast(a * s) * h + s * (f.x * x.get(t));
         y[t] += f.y * h;
@@ -60,61 +58,65 @@ __device__ inline void walk_from(float h, const float2* bc, const Values<Number>
     }
 }
 
-template <class Number, Pass PASS, int AXIS, bool REVERSE>
-__device__ inline void forward_direction(const ScanParams& p, const Chunk<AXIS>& chunk, const Place& at,
-                                         const Values<Number>& x, float (&y)[SIDE]) {
+template <class Number, class Memory, Pass PASS, int AXIS, bool REVERSE, class X>
+__device__ inline void forward_direction(const ScanParams& p, const Chunk<AXIS>& chunk, const Place& at, const X& x,
+                                         float (&y)[SIDE]) {
     constexpr int K = AXIS + 2 * REVERSE;
-    const bool active = at.channel() < p.channels;
-    const Logits z = logits<Number>(p, chunk, at, K);
-    const float a = active ? -exp2_fast(LOG2_E * p.a_log[K * p.channels + at.channel()]) : 0.0f;
+    const Logits z = logits<Number, Memory>(p, chunk, at, K);
+    const float a = decay_rate(p, at, K);
     const float2* bc = shared_bc(at.warp);
-    const bool stored = active && chunk.valid > 0;
-    const int64 summary = stored ? summary_offset(p, at, K, chunk.index) : 0;
-    if constexpr (PASS == Pass::WHOLE) {
-        const float2 left = walk_then_join<Number, REVERSE>(bc, x, a, z, y);
-        const float enters = join_chunks<Number, AXIS>(p, at, K, left.x, left.y);
+    const bool stored = at.channel() < p.channels && chunk.valid > 0;
+    if constexpr (PASS == Pass::WHOLE || PASS == Pass::CLUSTER) {
+        const Link left = walk_then_join<Number, REVERSE>(bc, x, a, z, y);
+        Link* scratch = reinterpret_cast<Link*>(Memory::rest(p));
+        float h;
+        if constexpr (PASS == Pass::WHOLE) h = join_lines<REVERSE>(at, scratch, left);
+        else h = join_cluster<AXIS, REVERSE>(p, at, scratch, left);
 #pragma unroll
-        for (int t = 0; t < SIDE; ++t) y[t] += z.slot(t) * enters;
+        for (int t = 0; t < SIDE; ++t) y[t] += z.at(t) * h;
     } else if constexpr (PASS == Pass::SUMMARY) {
-        const float2 left = walk_for_summary<Number, REVERSE>(bc, x, a, z);
-        if (stored) p.gain[summary] = left.x, p.state[summary] = left.y;
+        const Link left = walk_for_summary<Number, REVERSE>(bc, x, a, z);
+        if (stored) {
+            const int64 summary = summary_offset(p, at, K, chunk.index);
+            p.gain[summary] = left.gain, p.state[summary] = left.state;
+        }
     } else {
-        walk_from<Number, REVERSE>(stored ? p.state[summary] : 0.0f, bc, x, a, z, y);
+        const float h = stored ? p.state[summary_offset(p, at, K, chunk.index)] : 0.0f;
+        walk_from<Number, REVERSE>(h, bc, x, a, z, y);
     }
 }
 
-template <class Number, Pass PASS, int AXIS>
+template <class Number, class Memory, Pass PASS, int AXIS>
 __device__ inline void forward_axis(const ScanParams& p, const Place& at) {
     const Chunk<AXIS> chunk(p, at);
     const bool active = at.channel() < p.channels;
-    Values<Number> x;
-    x.load(p.x, p.x_strides, chunk, at, active);
+    const auto x = values_of<Number, Memory, 0>(p.x, p.x_strides, chunk, at, active);
     float y[SIDE] = {};
-    forward_direction<Number, PASS, AXIS, false>(p, chunk, at, x, y);
-    forward_direction<Number, PASS, AXIS, true>(p, chunk, at, x, y);
+    forward_direction<Number, Memory, PASS, AXIS, false>(p, chunk, at, x, y);
+    forward_direction<Number, Memory, PASS, AXIS, true>(p, chunk, at, x, y);
     if constexpr (PASS == Pass::SUMMARY) return;
     if constexpr (AXIS == 1) {  // hand over to the warps that own the rows
 #pragma unroll
-        for (int t = 0; t < SIDE; ++t) shared_exchange()[(t * SIDE + at.warp) * LANES + at.lane] = y[t];
+        for (int t = 0; t < SIDE; ++t) Memory::exchange(t, at.warp, at.lane) = y[t];
         __syncthreads();
     } else if (active) {
         float skip = 0.0f;
         for (int k = 0; k < 4; ++k) skip += p.skip[k * p.channels + at.channel()];
 #pragma unroll
-        for (int t = 0; t < SIDE; ++t) y[t] += shared_exchange()[(at.warp * SIDE + t) * LANES + at.lane] + skip * x.get(t);
+        for (int t = 0; t < SIDE; ++t) y[t] += Memory::exchange(at.warp, t, at.lane) + skip * x.get(t);
         store_values<Number>(p.y, p.y_strides, chunk, at, y);
     }
 }
 
 template <class Number, Pass PASS>
 __device__ inline void forward(const ScanParams& p) {
-    const Place at = place_of(p, PASS == Pass::WHOLE);
-    stage_all_weights<Number>(p, at);
-    forward_axis<Number, PASS, 1>(p, at);
-    forward_axis<Number, PASS, 0>(p, at);
-    if constexpr (PASS == Pass::WHOLE) {
-        if (p.tile_rows * p.tile_cols > 1) cluster_barrier();  // nobody leaves while its shared memory is being read
-    }
+    using Memory = Shared<Number, 1, PASS != Pass::SUMMARY>;
+    const Place at = place_of(p, PASS == Pass::CLUSTER);
+    if constexpr (Number::PACKED) stage_map<Number>(p, at, p.x, p.x_strides, p.x_bytes, Memory::tile(0));
+    stage_parameters<Number, Memory>(p, at);
+    forward_axis<Number, Memory, PASS, 1>(p, at);
+    forward_axis<Number, Memory, PASS, 0>(p, at);
+    if constexpr (PASS == Pass::CLUSTER) cluster_barrier();  // nobody leaves while its shared memory is being read
 }
 
 }  // namespace geofcs

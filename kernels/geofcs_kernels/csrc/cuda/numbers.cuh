@@ -12,8 +12,7 @@ __device__ inline float minus_infinity() { return __int_as_float(0xff800000); }
 
 struct Float32 {
     using Raw = float;
-    static constexpr bool PACKED = false;      // two numbers in a 32-bit register, products on tensor cores
-    static constexpr bool SMALL_RANK = false;  // R <= 32, and the weights of all directions fit into shared memory
+    static constexpr bool PACKED = false;  // two numbers in a 32-bit register, products on tensor cores
     static __device__ float widen(Raw v) { return v; }
     static __device__ Raw narrow(float v) { return v; }
 };
@@ -21,7 +20,6 @@ struct Float32 {
 struct BFloat16 {
     using Raw = unsigned short;
     static constexpr bool PACKED = true;
-    static constexpr bool SMALL_RANK = false;
     static __device__ float widen(Raw v) { return __uint_as_float(static_cast<unsigned>(v) << 16); }
     static __device__ float widen_low(unsigned v) { return __uint_as_float(v << 16); }
     static __device__ float widen_high(unsigned v) { return __uint_as_float(v & 0xffff0000u); }
@@ -43,7 +41,6 @@ struct BFloat16 {
 struct Float16 {
     using Raw = unsigned short;
     static constexpr bool PACKED = true;
-    static constexpr bool SMALL_RANK = false;
     static __device__ float widen(Raw v) {
         float wide;
         asm("cvt.f32.f16 %0, %1;" : "=f"(wide) : "h"(v));
@@ -67,12 +64,6 @@ struct Float16 {
     }
 };
 
-// Kernels of their own for small ranks, where half the registers do.
-template <class Number>
-struct SmallRank : Number {
-    static constexpr bool SMALL_RANK = true;
-};
-
 __device__ inline float exp2_fast(float v) {
     float r;
     asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(r) : "f"(v));
@@ -86,17 +77,14 @@ __device__ inline float log2_fast(float v) {
 }
 
 // log2(1 + 2^z): softplus with the logarithm to base 2 on both sides, so that exp and log are one instruction each.
-// The hardware logarithm errs by 2^-22 absolutely, enough for results of 16 bits; float32 takes a series where the
-// result is small.
+// The hardware logarithm errs by 2^-22 absolutely, enough for results of 16 bits, which also end at 126 (a step of 87).
+// float32 takes a series where the result is small, and has no end.
 template <class Number>
 __device__ inline float softplus2(float z) {
-    const float u = exp2_fast(fminf(z, 64.0f));
-    float s = log2_fast(1.0f + u);
-    if constexpr (!Number::PACKED) {
-        const float series = LOG2_E * u * (1.0f + u * (-0.5f + u * (0.33333333f + u * (-0.25f + u * 0.2f))));
-        s = u < 0.03125f ? series : s;
-    }
-    return fmaxf(s, z);
+    const float u = exp2_fast(fminf(z, 126.0f)), s = log2_fast(1.0f + u);
+    if constexpr (Number::PACKED) return s;
+    const float series = LOG2_E * u * (1.0f + u * (-0.5f + u * (0.33333333f + u * (-0.25f + u * 0.2f))));
+    return fmaxf(u < 0.03125f ? series : s, z);
 }
 
 // 1 - 2^-s = sigmoid(z) for s = softplus2(z).

@@ -11,8 +11,7 @@ namespace geofcs {
 constexpr int SIDE = 16;      // positions of a chunk, and chunks of a tile per axis
 constexpr int LANES = 32;     // channels of a block
 constexpr int THREADS = SIDE * LANES;
-constexpr int RANK_PART = 64;  // ranks multiplied at once; larger R take several rounds
-constexpr int Z_PITCH = 40;    // floats between positions of the logits a warp keeps: conflict-free for both accesses
+constexpr int DT_PART = 32;      // ranks of dt that a warp has in shared memory at a time
 constexpr int CHANNEL_SUMS = 9;  // per channel: d dt_bias of 4 directions, d a_log of 4, d skip
 
 struct MapStrides {
@@ -45,10 +44,11 @@ struct ScanParams {
     int batch, channels, height, width, rank;
     int tile_rows, tile_cols;
     int chunks;              // of the axis that has more: max(H * tile_cols, W * tile_rows)
-    int rank_padded;         // of one round: 16, 32 or 64
+    int rank_padded;         // of one round: 16, 32 or 64; larger R take several
     int weight_slots;        // 4: the weights of all directions fit into shared memory; 1: one after the other
     int dt_bytes;            // that may be copied at once: 16 or 4, where R and alignment allow; 0: one number at a time
     int weight_bytes;        // likewise for dt_weight: 16 or 0
+    int x_bytes, grad_y_bytes;  // likewise for the channels of a position: 16 or 0
 };
 
 // Where this block and this warp are.
@@ -94,7 +94,7 @@ struct Chunk {
     }
 };
 
-// A lane's 16 values of one map along a chunk; zero outside the map.
+// A lane's 16 values of one map along a chunk, in registers; zero outside the map.
 template <class Number>
 struct Values {
     using Raw = typename Number::Raw;
@@ -103,20 +103,20 @@ struct Values {
 
     template <int AXIS>
     __device__ void load(const void* base, const MapStrides& s, const Chunk<AXIS>& chunk, const Place& at, bool active) {
-        const Raw* first = static_cast<const Raw*>(base) + (active ? chunk.origin(s, at) : 0);
+        const Raw* next = static_cast<const Raw*>(base) + (active && chunk.valid > 0 ? chunk.origin(s, at) : 0);
         const int64 step = Chunk<AXIS>::step(s.row, s.col);
         const int count = active ? chunk.valid : 0;
 #pragma unroll
         for (int w = 0; w < WORDS; ++w) {
             if constexpr (Number::PACKED) {
-                const unsigned low = 2 * w < count ? *first : 0;
-                first += step;
-                const unsigned high = 2 * w + 1 < count ? *first : 0;
-                first += step;
+                const unsigned low = 2 * w < count ? *next : 0;
+                next += step;
+                const unsigned high = 2 * w + 1 < count ? *next : 0;
+                next += step;
                 words[w] = low | high << 16;
             } else {
-                words[w] = w < count ? __float_as_uint(*first) : 0u;
-                first += step;
+                words[w] = w < count ? __float_as_uint(*next) : 0u;
+                next += step;
             }
         }
     }
@@ -147,37 +147,97 @@ __device__ inline int64 summary_offset(const ScanParams& p, const Place& at, int
     return ((static_cast<int64>(at.batch) * 4 + k) * p.chunks + chunk) * p.channels + at.channel();
 }
 
+__device__ inline unsigned shared_address(const void* p) { return static_cast<unsigned>(__cvta_generic_to_shared(p)); }
+
+// Asynchronous copies to shared memory: many are under way without a register each. Not there: writes 0, reads nothing.
+template <int BYTES>
+__device__ inline void copy_async(void* to, const void* from, bool there) {
+    asm volatile("cp.async.ca.shared.global [%0], [%1], %2, %3;" ::"r"(shared_address(to)), "l"(from), "n"(BYTES),
+                 "r"(there ? BYTES : 0)
+                 : "memory");
+}
+__device__ inline void wait_for_copies() { asm volatile("cp.async.wait_all;" ::: "memory"); }
+
 // Shared memory, in this order; `layout.py` computes the same size. Constant addresses cost no registers.
 extern __shared__ float4 pool[];
-constexpr int LOGITS_BYTES = SIDE * SIDE * Z_PITCH * 4;   // per warp 16 positions x Z_PITCH; first the warp's dt factors
-constexpr int BC_BYTES = SIDE * SIDE * 8;                 // per warp 16 x (B ln 2, C)
-constexpr int EXCHANGE_BYTES = SIDE * SIDE * LANES * 4;   // what the column directions leave to the row directions
+constexpr int WARP_LOGITS = SIDE * LANES;             // floats: 16 positions x 32 channels; before them the dt factors
+constexpr int BC_AT = SIDE * WARP_LOGITS * 4;         // per warp 16 x (B ln 2, C)
+constexpr int BIAS_AT = BC_AT + SIDE * SIDE * 8;      // 4 directions x 32 channels of dt_bias, times log2(e)
+constexpr int TILES_AT = BIAS_AT + 4 * LANES * 4;     // one map's or two maps' values of the tile, 16-bit types only
+constexpr int TILE_BYTES = SIDE * SIDE * LANES * 2;
 
 __device__ inline char* shared_at(int offset) { return reinterpret_cast<char*>(pool) + offset; }
-__device__ inline float* shared_logits(int warp) { return reinterpret_cast<float*>(shared_at(warp * SIDE * Z_PITCH * 4)); }
-__device__ inline float2* shared_bc(int warp) { return reinterpret_cast<float2*>(shared_at(LOGITS_BYTES + warp * SIDE * 8)); }
-__device__ inline float* shared_exchange() { return reinterpret_cast<float*>(shared_at(LOGITS_BYTES + BC_BYTES)); }
+__device__ inline float* shared_logits(int warp) { return reinterpret_cast<float*>(pool) + warp * WARP_LOGITS; }
+__device__ inline float2* shared_bc(int warp) { return reinterpret_cast<float2*>(shared_at(BC_AT)) + warp * SIDE; }
+__device__ inline float* shared_bias(int k) { return reinterpret_cast<float*>(shared_at(BIAS_AT)) + k * LANES; }
 
-template <class Number>
-__device__ inline int weight_pitch(const ScanParams& p) {
-    return Number::PACKED ? p.rank_padded + 8 : p.rank_padded + 1;
-}
-template <class Number>
-__device__ inline typename Number::Raw* shared_weights(const ScanParams& p, int slot) {  // 32 channels x pitch each
+// What a kernel keeps beside that: MAPS staged maps, an exchange of 16 x 16 x 32 floats or not, then the weights.
+template <class Number, int MAPS, bool EXCHANGE>
+struct Shared {
     using Raw = typename Number::Raw;
-    return reinterpret_cast<Raw*>(shared_at(LOGITS_BYTES + BC_BYTES + EXCHANGE_BYTES)) + slot * LANES * weight_pitch<Number>(p);
+    static constexpr int STAGED = Number::PACKED ? MAPS : 0;
+    static constexpr int EXCHANGE_AT = TILES_AT + STAGED * TILE_BYTES;
+    static constexpr int WEIGHTS_AT = EXCHANGE_AT + (EXCHANGE ? SIDE * THREADS * 4 : 0);
+    static __device__ Raw* tile(int map) { return reinterpret_cast<Raw*>(shared_at(TILES_AT + map * TILE_BYTES)); }
+    // Of a position of the tile: what the column directions leave to the row directions.
+    static __device__ float& exchange(int row, int col, int lane) {
+        return reinterpret_cast<float*>(shared_at(EXCHANGE_AT))[(row * SIDE + col) * LANES + lane];
+    }
+    static __device__ int weight_pitch(const ScanParams& p) { return p.rank_padded + (Number::PACKED ? 8 : 1); }
+    static __device__ Raw* weights(const ScanParams& p, int slot) {
+        return reinterpret_cast<Raw*>(shared_at(WEIGHTS_AT)) + slot * LANES * weight_pitch(p);
+    }
+    static __device__ char* rest(const ScanParams& p) { return reinterpret_cast<char*>(weights(p, p.weight_slots)); }
+};
+
+// Copies the tile's values of a map to shared memory, [row][col][channel]; zero outside the map. Ends without waiting.
+template <class Number>
+__device__ inline void stage_map(const ScanParams& p, const Place& at, const void* map, const MapStrides& s, int bytes,
+                                 typename Number::Raw* to) {
+    using Raw = typename Number::Raw;
+    const int row0 = at.tile_row * SIDE, col0 = at.tile_col * SIDE;
+    const Raw* from = static_cast<const Raw*>(map) + at.batch * s.batch + at.channel0 * s.channel + row0 * s.row + col0 * s.col;
+    if (bytes == 16) {
+        constexpr int AT_ONCE = 16 / sizeof(Raw), PER_POSITION = LANES / AT_ONCE;
+#pragma unroll 1
+        for (int i = threadIdx.x; i < SIDE * SIDE * PER_POSITION; i += THREADS) {
+            const int channel = i % PER_POSITION * AT_ONCE, col = i / PER_POSITION % SIDE, row = i / PER_POSITION / SIDE;
+            const bool there = row0 + row < p.height && col0 + col < p.width && at.channel0 + channel < p.channels;
+            copy_async<16>(to + i * AT_ONCE, there ? from + row * s.row + col * s.col + channel : from, there);
+        }
+        return;
+    }
+    const bool rows_first = s.col == 1;  // channels-first: neighbouring threads read neighbouring columns
+#pragma unroll 4
+    for (int i = threadIdx.x; i < SIDE * SIDE * LANES; i += THREADS) {
+        const int channel = rows_first ? i / (SIDE * SIDE) : i % LANES, position = rows_first ? i % (SIDE * SIDE) : i / LANES;
+        const int col = position % SIDE, row = position / SIDE;
+        const bool there = row0 + row < p.height && col0 + col < p.width && at.channel0 + channel < p.channels;
+        to[position * LANES + channel] = there ? from[row * s.row + col * s.col + channel * s.channel] : Raw(0);
+    }
 }
 
-// Whole maps only: what joining chunks needs.
-struct Joining {
-    float2* summaries;  // 4 directions x 16 chunks x 32 channels
-    float2* totals;     // 16 x 32
-    float* carries;     // 16 x 32
-};
+// A lane's 16 values along a chunk, from a staged tile.
 template <class Number>
-__device__ inline Joining shared_joining(const ScanParams& p) {
-    float2* first = reinterpret_cast<float2*>(shared_weights<Number>(p, p.weight_slots));
-    return {first, first + 4 * THREADS, reinterpret_cast<float*>(first + 5 * THREADS)};
+struct StagedValues {
+    const typename Number::Raw* first;
+    int step;
+    template <int AXIS>
+    __device__ StagedValues(const typename Number::Raw* tile, const Chunk<AXIS>&, const Place& at)
+        : first(tile + at.warp * (AXIS == 0 ? SIDE * LANES : LANES) + at.lane), step(AXIS == 0 ? LANES : SIDE * LANES) {}
+    __device__ float get(int t) const { return Number::widen(first[t * step]); }
+};
+
+// The one or the other: 16-bit maps are staged, float32 ones read from memory, where a warp's load is wide enough.
+template <class Number, class Memory, int MAP, int AXIS>
+__device__ inline auto values_of(const void* map, const MapStrides& s, const Chunk<AXIS>& chunk, const Place& at, bool active) {
+    if constexpr (Number::PACKED) {
+        return StagedValues<Number>(Memory::tile(MAP), chunk, at);
+    } else {
+        Values<Number> values;
+        values.load(map, s, chunk, at, active);
+        return values;
+    }
 }
 
 // Loads and stores stay on their side: without it the compiler hoists a whole chunk's loads and runs out of registers.
