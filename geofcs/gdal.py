@@ -7,8 +7,8 @@ import warnings
 import rasterio
 from rasterio.errors import NotGeoreferencedWarning
 
-BLOCK_CACHE_MB = 256
-"""GDAL's default is 5 % of the memory for every process."""
+BLOCK_CACHE_BYTES = 256 * 2**20
+"""GDAL's default is 5 % of the memory for every process. In bytes: rasterio does not pass a small number on as MB."""
 
 # Images without georeferencing are dealt with where scenes are planned. Silenced for good and not around each call:
 # warnings.catch_warnings changes global state and files are opened in several threads.
@@ -20,4 +20,4 @@ def gdal_settings() -> rasterio.Env:
 
     A GDAL that compresses in threads of its own does not report a full disk.
     """
-    return rasterio.Env(GDAL_PAM_ENABLED="NO", GDAL_NUM_THREADS="1", GDAL_CACHEMAX=BLOCK_CACHE_MB)
+    return rasterio.Env(GDAL_PAM_ENABLED="NO", GDAL_NUM_THREADS="1", GDAL_CACHEMAX=BLOCK_CACHE_BYTES)
