@@ -50,7 +50,7 @@ class FeatureMaker:
     date_t2: str | None
 
     def features(self, regions: Regions, polygons: Polygons) -> pa.RecordBatch:
-        """The regions as rows of `SCHEMA`; polygon i is of region i. `VerificationError` if a polygon is not valid."""
+        """The regions as rows of `SCHEMA`; `VerificationError` if one of the polygons is not valid."""
         count = len(regions)
         mean = np.full(count, np.nan)
         np.divide(regions.percent_sum, regions.percent_pixels, out=mean, where=regions.percent_pixels > 0)

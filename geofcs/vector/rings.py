@@ -36,20 +36,22 @@ class Polygons:
     """Polygons in whole pixels, in the order of their regions; each is an outline and then its holes.
 
     `vertices` (k, 2) are (col, row), closed rings one after the other; ring i is `vertices[rings[i]:rings[i + 1]]`,
-    polygon j the rings from `polygons[j]` to `polygons[j + 1]`; `region` (n) ascends.
+    polygon j the rings from `polygons[j]` to `polygons[j + 1]`. `region` (n) ascends, `pixels` (n) are the areas.
     """
 
     vertices: Ints
     rings: Ints
     polygons: Ints
     region: Ints
+    pixels: Ints
 
     def part(self, first: int, stop: int) -> Polygons:
         """Polygons `first` to `stop` (exclusive)."""
         polygons = self.polygons[first : stop + 1]
         rings = self.rings[polygons[0] : polygons[-1] + 1]
         vertices = self.vertices[rings[0] : rings[-1]]
-        return Polygons(vertices, rings - rings[0], polygons - polygons[0], self.region[first:stop])
+        some = slice(first, stop)
+        return Polygons(vertices, rings - rings[0], polygons - polygons[0], self.region[some], self.pixels[some])
 
 
 def trace(
@@ -106,21 +108,22 @@ def _assemble(points: Ints, start: Ints, end: Ints, following: Ints, area: Ints,
     """
     edges = len(start)
     if not edges:
-        nothing = np.zeros(1, np.int64)
-        return Polygons(np.zeros((0, 2), np.int64), nothing, nothing, np.zeros(0, np.int64))
+        no_ends, nothing = np.zeros(1, np.int64), np.zeros(0, np.int64)
+        return Polygons(points[:0], no_ends, no_ends, nothing, nothing)
     count, ring = connected_components(_graph(following), directed=True, connection="strong")
     first = np.empty(count, np.int64)
     first[ring[::-1]] = np.arange(edges)[::-1]
-    is_hole = np.bincount(ring, area, count) < 0
-    order = np.lexsort((first, is_hole, region[first]))
+    enclosed = np.bincount(ring, area, count).astype(np.int64)
+    order = np.lexsort((first, enclosed < 0, region[first]))
     walk = _walk(following, first[order])
     sizes = 2 * np.bincount(ring, minlength=count)[order] + 1
-    outlines = np.flatnonzero(~is_hole[order])
+    outlines = np.flatnonzero(enclosed[order] > 0)
     return Polygons(
         points[_closed(np.stack([start[walk], end[walk]], axis=1).ravel(), sizes)],
         np.concatenate([[0], np.cumsum(sizes)]),
         np.append(outlines, count),
         region[first[order[outlines]]],
+        np.add.reduceat(enclosed[order], outlines),
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from geofcs.errors import VerificationError
 from geofcs.vector.areas import PixelAreas
 from geofcs.vector.regions import Regions, Tally, find_regions
 from geofcs.vector.rings import Polygons
@@ -35,7 +36,8 @@ class RegionStream:
     def regions(self, side: int, progress: Callable[[int], None]) -> Iterator[tuple[Regions, Polygons]]:
         """Regions as soon as they are complete, polygon i of each pair being that of region i.
 
-        The raster is cut into blocks of `side` pixels; `progress` is told of pixels done.
+        The raster is cut into blocks of `side` pixels; `progress` is told of pixels done. Regions are found by their
+        pixels and polygons by their corners: `VerificationError` if the two differ in size.
         """
         height, width = self._areas.grid_shape
         seams = Seams(width)
@@ -46,8 +48,16 @@ class RegionStream:
                 self.tally = self.tally + found.tally
                 self.dropped += found.dropped
                 seams.add(block, found)
-                yield found.complete, found.polygons
+                yield _matched(found.complete, found.polygons)
                 progress(block.height * block.width)
             regions, polygons, dropped = seams.finish_row(self._min_area)
             self.dropped += dropped
-            yield regions, polygons
+            yield _matched(regions, polygons)
+
+
+def _matched(regions: Regions, polygons: Polygons) -> tuple[Regions, Polygons]:
+    if not np.array_equal(polygons.region, np.arange(len(regions))) or (polygons.pixels != regions.pixels).any():
+        raise VerificationError(
+            "the polygons are not those of the regions: this is a fault in geofcs, please report it with the raster"
+        )
+    return regions, polygons

@@ -60,7 +60,6 @@ def regions_in_blocks(
     stream = RegionStream(read, areas or PixelAreas(codes.shape[:2], np.ones((1, 1))), nodata, min_area)
     found = []
     for regions, polygons in stream.regions(side, lambda _pixels: None):
-        assert polygons.region.tolist() == list(range(len(regions)))
         drawn = shapely.from_ragged_array(
             shapely.GeometryType.POLYGON, polygons.vertices.astype(float), (polygons.rings, polygons.polygons)
         )

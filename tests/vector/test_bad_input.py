@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyogrio
@@ -15,7 +16,8 @@ from affine import Affine
 from rasterio.crs import CRS
 
 from geofcs.errors import GeofcsError, InputError, OutputError, SourceError, UsageError, VerificationError
-from geofcs.vector import polygonize, write
+from geofcs.vector import polygonize, stream, write
+from geofcs.vector.regions import BlockRegions, find_regions
 from tests.vector.rasters import write_raster
 
 ONE_REGION = np.ones((20, 20), np.uint8)
@@ -156,6 +158,18 @@ def test_a_polygon_that_is_not_valid_is_never_written(tmp_path: Path, monkeypatc
     bowtie = shapely.Polygon([(0, 0), (1, 1), (1, 0), (0, 1)])
     monkeypatch.setattr(shapely, "from_ragged_array", lambda *_: np.array([bowtie]))
     refused(VerificationError, "row 0, column 0 is not valid", change, tmp_path / "x.gpkg")
+
+
+def test_a_polygon_of_another_size_than_its_region_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    change = write_raster(tmp_path / "change.tif", ONE_REGION)
+
+    def find_and_lose_a_pixel(*arguments: Any) -> BlockRegions:
+        found = find_regions(*arguments)
+        found.complete.pixels[:] -= 1
+        return found
+
+    monkeypatch.setattr(stream, "find_regions", find_and_lose_a_pixel)
+    refused(VerificationError, "not those of the regions", change, tmp_path / "x.gpkg")
 
 
 @pytest.mark.parametrize("ending", [".gpkg", ".fgb", ".parquet", ".geojson"])
