@@ -108,6 +108,16 @@ class ClassScheme:
         """The code of a pixel about which nothing is known: 255, or 65535 in uint16."""
         return int(np.iinfo(self.code_dtype).max)
 
+    @property
+    def code_names(self) -> dict[int, str]:
+        """What each code means, "no change" included."""
+        return {NO_CHANGE: "no change", **{each.code: each.name for each in self.transitions}}
+
+    @property
+    def code_colours(self) -> dict[int, Colour]:
+        """The colour of each code; no change is white."""
+        return {NO_CHANGE: (255, 255, 255), **{each.code: each.colour for each in self.transitions}}
+
     def encode(self, from_ids: npt.ArrayLike, to_ids: npt.ArrayLike) -> npt.NDArray[Any]:
         """From-to codes of changed pixels, in `code_dtype`; ids are 1..K-1 (anything in a binary scheme)."""
         before = np.asarray(from_ids, dtype=np.int32)

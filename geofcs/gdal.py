@@ -1,8 +1,11 @@
-"""The GDAL settings under which geofcs writes its own files and reads them back."""
+"""How geofcs writes its own rasters and reads them back: GDAL settings, and the side file with names of values."""
 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from xml.etree import ElementTree as ET
 
 import rasterio
 from rasterio.errors import NotGeoreferencedWarning
@@ -21,3 +24,14 @@ def gdal_settings() -> rasterio.Env:
     A GDAL that compresses in threads of its own does not report a full disk.
     """
     return rasterio.Env(GDAL_PAM_ENABLED="NO", GDAL_NUM_THREADS="1", GDAL_CACHEMAX=BLOCK_CACHE_BYTES)
+
+
+def write_category_names(path: Path, names: Mapping[int, str]) -> None:
+    """The side file `path`.aux.xml in which GDAL and GIS programs look for the names of values."""
+    root = ET.Element("PAMDataset")
+    categories = ET.SubElement(ET.SubElement(root, "PAMRasterBand", band="1"), "CategoryNames")
+    for value in range(max(names) + 1):
+        ET.SubElement(categories, "Category").text = names.get(value, "")
+    ET.indent(root)
+    side_file = path.with_name(f"{path.name}.aux.xml")
+    side_file.write_text(ET.tostring(root, encoding="unicode") + "\n", encoding="utf-8")

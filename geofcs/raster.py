@@ -14,13 +14,12 @@ from rasterio._err import CPLE_BaseError  # escapes from rasterio.shutil.copy
 from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
-from geofcs.classes import PERCENT_NODATA, ClassScheme, Colour, scheme_to_json
+from geofcs.classes import CLASSES_TAG, PERCENT_NODATA, ClassScheme, Colour, scheme_to_json
 from geofcs.errors import OutputError, VerificationError
-from geofcs.gdal import gdal_settings
+from geofcs.gdal import gdal_settings, write_category_names
 from geofcs.grid import Grid
 from geofcs.strips import Strip, read_strip, sync
 
-CLASSES_TAG = "GEOFCS_CLASSES"
 INTERNAL_TILE = 512
 """Side of a COG's internal tiles in pixels, the COG driver's own default."""
 
@@ -46,8 +45,7 @@ def products_of(scheme: ClassScheme, landcover: bool) -> list[Product]:
     dtype = scheme.code_dtype.name
     change = Product(
         "change.tif", 1, scheme.nodata, dtype, "from-to code", "MODE",
-        {0: "no change", **{each.code: each.name for each in scheme.transitions}},
-        {0: (255, 255, 255), **{each.code: each.colour for each in scheme.transitions}},
+        scheme.code_names, scheme.code_colours,
     )  # fmt: skip
     percent = Product("probability.tif", 2, PERCENT_NODATA, "uint8", "change score in percent", "AVERAGE")
     covers = [
@@ -79,7 +77,7 @@ def write_products(
         path = folder / product.file_name
         _write_cog(path, _mosaic(product, strip_folder, strips, grid, scheme), product.overviews)
         if product.names:
-            _write_category_names(path, product.names)
+            write_category_names(path, product.names)
         _compare(path, product, strip_folder, strips)
         progress(grid.height * grid.width)
 
@@ -132,17 +130,6 @@ def _add_colours(band: ET.Element, product: Product) -> None:
         r, g, b = product.colours.get(value, (0, 0, 0))
         alpha = "255" if value in product.colours else "0"
         ET.SubElement(table, "Entry", c1=str(r), c2=str(g), c3=str(b), c4=alpha)
-
-
-def _write_category_names(path: Path, names: Mapping[int, str]) -> None:
-    """The side file `path`.aux.xml in which GDAL and GIS programs look for the names of values."""
-    root = ET.Element("PAMDataset")
-    categories = ET.SubElement(ET.SubElement(root, "PAMRasterBand", band="1"), "CategoryNames")
-    for value in range(max(names) + 1):
-        ET.SubElement(categories, "Category").text = names.get(value, "")
-    ET.indent(root)
-    side_file = path.with_name(f"{path.name}.aux.xml")
-    side_file.write_text(ET.tostring(root, encoding="unicode") + "\n", encoding="utf-8")
 
 
 def _compare(path: Path, product: Product, strip_folder: Path, strips: Sequence[Strip]) -> None:

@@ -13,10 +13,10 @@ from affine import Affine
 from rasterio.crs import CRS
 
 from geofcs import raster
-from geofcs.classes import BINARY, LANDSAT, SECOND, ClassScheme, LandCover, scheme_from_json
+from geofcs.classes import BINARY, CLASSES_TAG, LANDSAT, SECOND, ClassScheme, LandCover, scheme_from_json
 from geofcs.errors import VerificationError
 from geofcs.grid import Grid
-from geofcs.raster import CLASSES_TAG, products_of, write_products
+from geofcs.raster import products_of, write_products
 from geofcs.strips import Strip, strips_of, write_strip
 from geofcs.tiles import Lattice
 

@@ -21,7 +21,7 @@ from rasterio.windows import Window
 
 from geofcs.classes import CLASSES_TAG, ClassScheme, scheme_to_json
 from geofcs.errors import InputError, OutputError
-from geofcs.gdal import gdal_settings
+from geofcs.gdal import gdal_settings, write_category_names
 from geofcs.synthetic.noise import key_of
 from geofcs.synthetic.parameters import SceneParameters
 from geofcs.synthetic.scene import ScenePixels, scene_pixels
@@ -80,6 +80,7 @@ def write_scenes(
     partial = [path.with_name(f"{path.name}.partial") for path in paths]
     try:
         _write(partial, parameters, extent, block, threads or min(os.cpu_count() or 1, 4), progress)
+        write_category_names(paths[-1], parameters.scheme.code_names)
         for source, path in zip(partial, paths, strict=True):
             source.replace(path)
     except (RasterioError, OSError) as error:
@@ -147,7 +148,7 @@ def _created(path: Path, parameters: SceneParameters, extent: Extent, part: int)
 
 
 def _colours(scheme: ClassScheme) -> dict[int, tuple[int, int, int, int]]:
-    return {0: (255, 255, 255, 255), **{each.code: (*each.colour, 255) for each in scheme.transitions}}
+    return {code: (*colour, 255) for code, colour in scheme.code_colours.items()}
 
 
 def _bands(

@@ -100,7 +100,7 @@ def test_scenes_that_exist_are_kept_unless_told_otherwise(tmp_path: Path) -> Non
         write_scenes(tmp_path, SceneParameters(), Extent(30, 30))
     assert (tmp_path / "t2.tif").read_text() == "mine"
     write_scenes(tmp_path, SceneParameters(), Extent(30, 30), overwrite=True)
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(FILES)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*FILES, "change.tif.aux.xml"])
 
 
 def test_a_failure_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
