@@ -66,7 +66,8 @@ class Encoder(nn.Module):
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
-        rates = iter(torch.linspace(0, config.drop_path, sum(config.depths), device="cpu").tolist())
+        last = sum(config.depths) - 1
+        rates = (config.drop_path * block / last for block in range(last + 1))
         self.patch_embedding = PatchEmbedding(config.width)
         self.stages = nn.ModuleList(
             nn.Sequential(*(VSSBlock(BlockConfig.within(config, width, next(rates))) for _ in range(depth)))

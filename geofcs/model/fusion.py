@@ -1,6 +1,6 @@
 """The parts that Mamba-FCS fuses maps with: pyramid fusion, joint spatio-frequency fusion, residual blocks, guidance.
 
-Section numbers are those of the paper's description in docs/model.md; all maps are (b, c, h, w).
+Paper: doi 10.1109/JSTARS.2026.3663066. All maps are (b, c, h, w).
 """
 
 from __future__ import annotations

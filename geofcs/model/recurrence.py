@@ -12,6 +12,7 @@ at once lies together in memory.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -41,20 +42,20 @@ def run(gain: Tensor, states: Tensor, *, reverse: bool) -> None:
     Both are chunked sequences; `reverse` runs from the last position to the first. A filled-up last chunk does no harm
     where its inputs are 0.
     """
-    order = range(states.shape[0])[::-1] if reverse else range(states.shape[0])
+    order = slice(None, None, -1) if reverse else slice(None)
+    gains, inputs = gain.unbind()[order], states.unbind()[order]
     if states.shape[2] > 1:
-        _enter_chunks(gain, states, order, reverse=reverse)
-    for before, now in itertools.pairwise(order):
-        states[now].addcmul_(gain[now], states[before])
+        _enter_chunks(gains, inputs, reverse=reverse)
+    for (state, following), now in zip(itertools.pairwise(inputs), gains[1:], strict=True):
+        following.addcmul_(now, state)
 
 
-def _enter_chunks(gain: Tensor, states: Tensor, order: range, *, reverse: bool) -> None:
-    """Add to the first input of every chunk what the chunks before it leave behind."""
-    first = order[0]
-    total_gain, left = gain[first].clone(), states[first].clone()
-    for now in order[1:]:
-        torch.addcmul(states[now], gain[now], left, out=left)
-        total_gain *= gain[now]
+def _enter_chunks(gains: Sequence[Tensor], inputs: Sequence[Tensor], *, reverse: bool) -> None:
+    """Add to the first input of every chunk what the chunks before it leave behind; both are in order."""
+    total_gain, left = gains[0].clone(), inputs[0].clone()
+    for now, entering in zip(gains[1:], inputs[1:], strict=True):
+        torch.addcmul(entering, now, left, out=left)
+        total_gain *= now
     if left.shape[1] <= 2 * CHUNK:
         run(total_gain.transpose(0, 1)[:, :, None], left.transpose(0, 1)[:, :, None], reverse=reverse)
     else:
@@ -62,7 +63,7 @@ def _enter_chunks(gain: Tensor, states: Tensor, order: range, *, reverse: bool) 
         run(chunked(total_gain), shorter, reverse=reverse)
         left = unchunked(shorter, left.shape[1])
     here, before = (slice(None, -1), slice(1, None)) if reverse else (slice(1, None), slice(None, -1))
-    states[first][:, here].addcmul_(gain[first][:, here], left[:, before])
+    inputs[0][:, here].addcmul_(gains[0][:, here], left[:, before])
 
 
 def before(chunks: Tensor, *, reverse: bool) -> Tensor:
