@@ -49,14 +49,12 @@ class _Scan:
         self.parameters = ScanParams(
             x=x.data_ptr(),
             x_strides=_strides(x),
-            dt=self.factors.data_ptr(),
-            bc=self.factors.data_ptr() + self.rank * self.factors.stride(2) * x.element_size(),
-            dt_strides=_strides(self.factors),
-            bc_strides=_strides(self.factors),
+            factors=self.factors.data_ptr(),
+            factor_strides=_strides(self.factors),
             **dict(zip(("dt_weight", "dt_bias", "a_log", "skip"), (t.data_ptr() for t in self.weights), strict=True)),
             **{name: getattr(shape, name) for name in ("batch", "channels", "height", "width", "rank")},
             **{name: getattr(shape, name) for name in ("tile_rows", "tile_cols", "chunks", "rank_padded")},
-            dt_bytes=_bytes_at_once(self.factors, self.rank),
+            factor_bytes=_factor_bytes(self.factors),
             weight_bytes=16 if self.rank % 8 == 0 else 0,
             x_bytes=_channel_bytes(x),
         )
@@ -184,12 +182,24 @@ def _strides(t: Tensor) -> ctypes.Array[ctypes.c_int64]:
     return (ctypes.c_int64 * t.dim())(*t.stride())
 
 
-def _bytes_at_once(factors: Tensor, rank: int) -> int:
-    """How many bytes of dt may be copied at once; 0: number by number."""
+def _factor_bytes(factors: Tensor) -> int:
+    """How many bytes of a position's factors may be copied at once: 16, 4, or 0, number by number.
+
+    Copies of 16 bytes read a few numbers past R + 2, which must exist; so they want R + 8 per direction, padded.
+    """
     if factors.stride(2) != 1 or factors.element_size() != 2:
         return 0
+    rank = factors.shape[2] - 2
     steps = [rank, factors.data_ptr() // 2, *(factors.stride(i) for i in (0, 1, 3, 4))]
-    return next((2 * n for n in (8, 2) if all(s % n == 0 for s in steps)), 0)
+    if all(s % 8 == 0 for s in steps) and _numbers_behind(factors) >= 6:
+        return 16
+    return 4 if all(s % 2 == 0 for s in steps) else 0
+
+
+def _numbers_behind(t: Tensor) -> int:
+    """How many numbers a tensor's memory holds behind its last one."""
+    last = t.storage_offset() + sum((n - 1) * s for n, s in zip(t.shape, t.stride(), strict=True))
+    return t.untyped_storage().nbytes() // t.element_size() - 1 - last
 
 
 def _channel_bytes(image: Tensor) -> int:

@@ -25,17 +25,17 @@ class ScanParams(ctypes.Structure):
         [
             (name, ctypes.c_void_p)
             for name in (
-                *("x", "dt", "bc", "dt_weight", "dt_bias", "a_log", "skip", "y", "grad_y", "grad_x", "grad_z"),
+                *("x", "factors", "dt_weight", "dt_bias", "a_log", "skip", "y", "grad_y", "grad_x", "grad_z"),
                 *("grad_bc", "channel_sums", "gain", "state", "adjoint"),
             )
         ]
         + [(name, ctypes.c_int64 * 4) for name in ("x_strides", "y_strides", "grad_y_strides", "grad_x_strides")]
-        + [(name, ctypes.c_int64 * 5) for name in ("dt_strides", "bc_strides")]
+        + [(name, ctypes.c_int64 * 5) for name in ("factor_strides",)]
         + [
             (name, ctypes.c_int)
             for name in (
                 *("batch", "channels", "height", "width", "rank", "tile_rows", "tile_cols", "chunks"),
-                *("rank_padded", "weight_slots", "dt_bytes", "weight_bytes", "x_bytes", "grad_y_bytes"),
+                *("rank_padded", "weight_slots", "factor_bytes", "weight_bytes", "x_bytes", "grad_y_bytes"),
             )
         ]
     )
@@ -105,12 +105,12 @@ class Kernel:
     def shared_bytes(self, shape: Shape, dtype: torch.dtype, weight_slots: int) -> int:
         """Shared memory of a block; 16-bit types stage maps there."""
         half = dtype != torch.float32
-        logits, factors, bias = THREADS * SIDE * 4, SIDE * SIDE * 8, 4 * LANES * 4
+        logits, factors, parameters = THREADS * SIDE * 4, SIDE * SIDE * 8, 2 * 4 * LANES * 4
         maps = self.staged_maps * SIDE * THREADS * 2 if half else 0
         exchange = SIDE * THREADS * 4 if self.exchange else 0
         weights = weight_slots * LANES * (shape.rank_padded + (8 if half else 1)) * dtype.itemsize
         joining = 2 * THREADS * 8 + LANES * 8 if self.joins else 0
-        return logits + factors + bias + maps + exchange + weights + joining
+        return logits + factors + parameters + maps + exchange + weights + joining
 
 
 FORWARD_WHOLE = Kernel("forward_whole", 1, exchange=True, joins=True)

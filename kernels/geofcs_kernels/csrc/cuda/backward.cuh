@@ -14,10 +14,11 @@
 namespace geofcs {
 
 template <class Number, class Memory, int AXIS, bool REVERSE, class X>
-__device__ inline void summarise_both(const ScanParams& p, const Chunk<AXIS>& chunk, const Place& at, const X& x, const X& g) {
+__device__ inline void summarise_both(const ScanParams& p, const Chunk<AXIS>& chunk, const Place& at,
+                                         const typename Number::Raw* row, const X& x, const X& g) {
     constexpr int K = AXIS + 2 * REVERSE;
-    const Logits z = logits<Number, Memory>(p, chunk, at, K);
-    const float a = decay_rate(p, at, K);
+    const Logits z = logits<Number, Memory>(p, row, chunk.valid, at, K);
+    const float a = shared_rate(K)[at.lane];
     const float2* bc = shared_bc(at.warp);
     float h = 0.0f, mu = 0.0f, steps = 0.0f;
 #pragma unroll
@@ -46,11 +47,12 @@ __device__ inline void summarise_both(const ScanParams& p, const Chunk<AXIS>& ch
 template <class Number, class Memory, int AXIS>
 __device__ inline void backward_summary_axis(const ScanParams& p, const Place& at) {
     const Chunk<AXIS> chunk(p, at);
+    const auto* row = factor_row<Number>(p, chunk, at);
     const bool active = at.channel() < p.channels;
     const auto x = values_of<Number, Memory, 0>(p.x, p.x_strides, chunk, at, active);
     const auto g = values_of<Number, Memory, 1>(p.grad_y, p.grad_y_strides, chunk, at, active);
-    summarise_both<Number, Memory, AXIS, false>(p, chunk, at, x, g);
-    summarise_both<Number, Memory, AXIS, true>(p, chunk, at, x, g);
+    summarise_both<Number, Memory, AXIS, false>(p, chunk, at, row, x, g);
+    summarise_both<Number, Memory, AXIS, true>(p, chunk, at, row, x, g);
 }
 
 template <class Number>
@@ -88,13 +90,13 @@ struct ChannelSums {
 
 template <class Number, class Memory, int AXIS, bool REVERSE>
 __device__ inline void backward_direction(const ScanParams& p, const Chunk<AXIS>& chunk, const Place& at,
-                                          const Values<Number>& x, const Values<Number>& g, float (&dx)[SIDE],
+                                          const typename Number::Raw* row, const Values<Number>& x, const Values<Number>& g, float (&dx)[SIDE],
                                           ChannelSums& sums) {
     using Raw = typename Number::Raw;
     constexpr int K = AXIS + 2 * REVERSE;
     const bool active = at.channel() < p.channels, stored = active && chunk.valid > 0;
-    const Logits z = logits<Number, Memory>(p, chunk, at, K);
-    const float a = decay_rate(p, at, K);
+    const Logits z = logits<Number, Memory>(p, row, chunk.valid, at, K);
+    const float a = shared_rate(K)[at.lane];
     const float2* bc = shared_bc(at.warp);
     const int64 summary = stored ? summary_offset(p, at, K, chunk.index) : 0;
     const float entered = stored ? p.state[summary] : 0.0f;
@@ -149,13 +151,14 @@ __device__ inline void backward_direction(const ScanParams& p, const Chunk<AXIS>
 template <class Number, class Memory, int AXIS>
 __device__ inline void backward_axis(const ScanParams& p, const Place& at, ChannelSums& sums) {
     const Chunk<AXIS> chunk(p, at);
+    const auto* row = factor_row<Number>(p, chunk, at);
     const bool active = at.channel() < p.channels;
     Values<Number> x, g;
     x.load(p.x, p.x_strides, chunk, at, active);
     g.load(p.grad_y, p.grad_y_strides, chunk, at, active);
     float dx[SIDE] = {};
-    backward_direction<Number, Memory, AXIS, false>(p, chunk, at, x, g, dx, sums);
-    backward_direction<Number, Memory, AXIS, true>(p, chunk, at, x, g, dx, sums);
+    backward_direction<Number, Memory, AXIS, false>(p, chunk, at, row, x, g, dx, sums);
+    backward_direction<Number, Memory, AXIS, true>(p, chunk, at, row, x, g, dx, sums);
     if constexpr (AXIS == 1) {
 #pragma unroll
         for (int t = 0; t < SIDE; ++t) Memory::exchange(t, at.warp, at.lane) = dx[t];

@@ -34,16 +34,14 @@ __device__ inline Link read_neighbour(const Link* here, int block) {
 #endif
 }
 
-// The links of this warp's line (its row or column of the tile) and of those before it in the direction's order.
+// The links of the lines (rows or columns of the tile) before this warp's, in the direction's order.
 template <bool REVERSE>
 __device__ inline Link links_before(const Link* lines, const Place& at) {
     Link before = {1.0f, 0.0f};
-#pragma unroll
-    for (int i = 0; i < SIDE - 1; ++i) {
-        const int line = REVERSE ? SIDE - 1 - i : i;
-        const bool counts = REVERSE ? line > at.warp : line < at.warp;
-        if (counts) before = before.then(lines[line * LANES + at.lane]);
-    }
+    const int count = REVERSE ? SIDE - 1 - at.warp : at.warp, step = REVERSE ? -LANES : LANES;
+    const Link* next = lines + (REVERSE ? SIDE - 1 : 0) * LANES + at.lane;
+#pragma unroll 4
+    for (int i = 0; i < count; ++i, next += step) before = before.then(*next);
     return before;
 }
 
@@ -108,20 +106,33 @@ __device__ inline void carry_chunks(const ScanParams& p, float* state, bool agai
 
     const float* gain = p.gain + begin;
     float* own = state + begin;
+    // Eight loads under way at a time; 1 and 0 stand for chunks past the end.
+    constexpr int AT_ONCE = 8;
+    Link links[AT_ONCE];
+    const auto load = [&](int i) {
+#pragma unroll
+        for (int j = 0; j < AT_ONCE; ++j) {
+            links[j] = i + j < count ? Link{gain[(i + j) * step], own[(i + j) * step]} : Link{1.0f, 0.0f};
+        }
+    };
     Link total = {1.0f, 0.0f};
-#pragma unroll 8
-    for (int i = 0; i < count; ++i, gain += step, own += step) total = total.then({*gain, *own});
+    for (int i = 0; i < count; i += AT_ONCE) {
+        load(i);
+#pragma unroll
+        for (int j = 0; j < AT_ONCE; ++j) total = total.then(links[j]);
+    }
     totals[warp][lane] = total;
     __syncthreads();
     float h = 0.0f;
-#pragma unroll 8
+#pragma unroll 4
     for (int w = 0; w < warp; ++w) h = totals[w][lane](h);
-    gain = p.gain + begin, own = state + begin;
-#pragma unroll 8
-    for (int i = 0; i < count; ++i, gain += step, own += step) {
-        const Link one = {*gain, *own};
-        *own = h;
-        h = one(h);
+    for (int i = 0; i < count; i += AT_ONCE) {
+        load(i);
+#pragma unroll
+        for (int j = 0; j < AT_ONCE; ++j) {
+            if (i + j < count) own[(i + j) * step] = h;
+            h = links[j](h);
+        }
     }
 }
 

@@ -46,55 +46,50 @@ __device__ inline void stage_parameters(const ScanParams& p, const Place& at) {
     }
     if (at.warp < 4) {
         const bool active = at.channel() < p.channels;
-        shared_bias(at.warp)[at.lane] = active ? LOG2_E * p.dt_bias[at.warp * p.channels + at.channel()] : 0.0f;
+        const int64 from = static_cast<int64>(at.warp) * p.channels + at.channel();
+        shared_bias(at.warp)[at.lane] = active ? LOG2_E * p.dt_bias[from] : 0.0f;
+        shared_rate(at.warp)[at.lane] = active ? -exp2_fast(LOG2_E * p.a_log[from]) : 0.0f;
     }
     wait_for_copies();
     __syncthreads();
 }
 
-// The warp's dt factors of `ranks` ranks, [position][rank] with `pitch`; zero beyond the map and beyond R.
+// Where a lane reads its share of a warp's factors: row lane % 16 of the chunk, direction 0, first rank.
 template <class Number, int AXIS>
-__device__ inline void stage_dt(const ScanParams& p, const Chunk<AXIS>& chunk, const Place& at, int k, int rank0, int ranks,
-                                typename Number::Raw* to, int pitch) {
-    using Raw = typename Number::Raw;
-    const FactorStrides& f = p.dt_strides;
-    const int64 step = Chunk<AXIS>::step(f.row, f.col);
-    const int left = p.rank - rank0;
-    const Raw* from = static_cast<const Raw*>(p.dt);
-    if (chunk.valid > 0 && left > 0) {
-        from += at.batch * f.batch + k * f.direction + chunk.row * f.row + chunk.col * f.col + rank0 * f.channel;
-    }
-    const auto row = [&](int t) { return from + t * step; };
-    if (Number::PACKED && p.dt_bytes == 16) {
-        copy_rows<Raw, 16>(to, pitch, row, SIDE, chunk.valid, ranks, left, at.lane, LANES);
-    } else if (Number::PACKED && p.dt_bytes == 4) {
-        copy_rows<Raw, 4>(to, pitch, row, SIDE, chunk.valid, ranks, left, at.lane, LANES);
-    } else {
-        const int shift = 31 - __clz(ranks);
-#pragma unroll 1
-        for (int i = at.lane; i < SIDE << shift; i += LANES) {
-            const int t = i >> shift, r = i & (ranks - 1);
-            const bool there = t < chunk.valid && r < left;
-            to[t * pitch + r] = there ? from[t * step + r * f.channel] : Raw(0);
-        }
-    }
-    wait_for_copies();
-    __syncwarp();
+__device__ inline const typename Number::Raw* factor_row(const ScanParams& p, const Chunk<AXIS>& chunk, const Place& at) {
+    const FactorStrides& f = p.factor_strides;
+    const int t = min(at.lane % SIDE, max(chunk.valid - 1, 0));
+    const int64 row = chunk.valid > 0 ? chunk.row : 0, col = chunk.valid > 0 ? chunk.col : 0;
+    return static_cast<const typename Number::Raw*>(p.factors) + at.batch * f.batch + row * f.row + col * f.col +
+           t * Chunk<AXIS>::step(f.row, f.col);
 }
 
-template <class Number, int AXIS>
-__device__ inline void stage_bc(const ScanParams& p, const Chunk<AXIS>& chunk, const Place& at, int k) {
+// Up to DT_PART ranks from `rank0` of the warp's factors, [position][rank], followed by B and C if they are the last;
+// zero beyond the map and, as far as products reach, beyond R. Two lanes share a row.
+template <class Number>
+__device__ inline void stage_factors(const ScanParams& p, const typename Number::Raw* row, int valid, int lane, int rank0,
+                                     typename Number::Raw* to) {
     using Raw = typename Number::Raw;
-    if (at.lane < SIDE) {
-        const FactorStrides& f = p.bc_strides;
-        float2 bc = make_float2(0.0f, 0.0f);
-        if (at.lane < chunk.valid) {
-            const Raw* from = static_cast<const Raw*>(p.bc) + at.batch * f.batch + k * f.direction + chunk.row * f.row +
-                              chunk.col * f.col + at.lane * Chunk<AXIS>::step(f.row, f.col);
-            bc = make_float2(LN_2 * Number::widen(from[0]), Number::widen(from[f.channel]));
-        }
-        shared_bc(at.warp)[at.lane] = bc;
+    const int left = p.rank - rank0;
+    const bool last = left <= Number::DT_PART, there = lane % SIDE < valid;
+    const int columns = last ? left + 2 : Number::DT_PART;
+    Raw* own = to + lane % SIDE * Number::DT_PITCH;
+    row += rank0 * p.factor_strides.channel;
+    if (Number::PACKED && p.factor_bytes == 16) {
+#pragma unroll 1
+        for (int c = lane / SIDE * 8; c < columns; c += 16) copy_async<16>(own + c, row + c, there);
+    } else if (Number::PACKED && p.factor_bytes == 4) {
+#pragma unroll 1
+        for (int c = lane / SIDE * 2; c < columns; c += 4) copy_async<4>(own + c, row + c, there);
+    } else {
+#pragma unroll 1
+        for (int c = lane / SIDE; c < columns; c += 2) own[c] = there ? row[c * p.factor_strides.channel] : Raw(0);
     }
+    const int staged = p.factor_bytes == 16 ? (columns + 7) / 8 * 8 : columns;
+#pragma unroll 1
+    for (int c = staged + lane / SIDE; c < (left + 15) / 16 * 16 && c < Number::DT_PART; c += 2) own[c] = Raw(0);
+    wait_for_copies();
+    __syncwarp();
 }
 
 __device__ inline void load_matrices(unsigned (&m)[4], const void* row) {
@@ -106,9 +101,9 @@ __device__ inline void load_matrices(unsigned (&m)[4], const void* row) {
 
 // One part on tensor cores: sums (4 fragments of 16 positions x 8 channels) += dt @ weights^T.
 template <class Number>
-__device__ inline void multiply(float (&sums)[SIDE], const typename Number::Raw* dt, int dt_pitch,
-                                const typename Number::Raw* weights, int weight_pitch, int ranks, int lane) {
-    const auto* a_row = dt + (lane % 16) * dt_pitch + lane / 16 * 8;
+__device__ inline void multiply(float (&sums)[SIDE], const typename Number::Raw* dt, const typename Number::Raw* weights,
+                                int weight_pitch, int ranks, int lane) {
+    const auto* a_row = dt + lane % 16 * Number::DT_PITCH + lane / 16 * 8;
     const auto* b_row = weights + (lane / 16 * 8 + lane % 8) * weight_pitch + lane / 8 % 2 * 8;
 #pragma unroll 1  // registers are needed elsewhere
     for (int r = 0; r < ranks; r += 16) {
@@ -121,7 +116,6 @@ __device__ inline void multiply(float (&sums)[SIDE], const typename Number::Raw*
             Number::multiply_add(sums + 4 * n + 4, a, b[2], b[3]);
         }
     }
-    __syncwarp();
 }
 
 // One part on plain arithmetic units, for float32: the lane's channel at 16 positions.
@@ -132,9 +126,8 @@ __device__ inline void multiply_plainly(float (&sums)[SIDE], const float* dt, co
     for (int r = 0; r < ranks; ++r) {
         const float weight = weights[lane * weight_pitch + r];
 #pragma unroll
-        for (int t = 0; t < SIDE; ++t) sums[t] += weight * dt[t * DT_PART + r];
+        for (int t = 0; t < SIDE; ++t) sums[t] += weight * dt[t * Number::DT_PITCH + r];
     }
-    __syncwarp();
 }
 
 // z of a lane's channel at the chunk's 16 positions, in shared memory: registers are scarcer. A place can be reused.
@@ -153,39 +146,43 @@ __device__ inline void store_fragment(float* own, int lane, int channel0, const 
 }
 
 // Minus infinity (step 0, decay 1) outside the map. Stages B and C as well. All warps of the block call it together.
-template <class Number, class Memory, int AXIS>
-__device__ inline Logits logits(const ScanParams& p, const Chunk<AXIS>& chunk, const Place& at, int k) {
+// `row`: what `factor_row` gave for this chunk.
+template <class Number, class Memory>
+__device__ inline Logits logits(const ScanParams& p, const typename Number::Raw* row, int valid, const Place& at, int k) {
     using Raw = typename Number::Raw;
-    constexpr int DT_PITCH = Number::PACKED ? DT_PART + 8 : DT_PART;
     float* own = shared_logits(at.warp);
     const Logits z = {own, at.lane};
     Raw* dt = reinterpret_cast<Raw*>(own);
-    const float* bias = shared_bias(k);
+    row += k * p.factor_strides.direction;
     float sums[SIDE];
+    if constexpr (Number::PACKED) {
 #pragma unroll
-    for (int i = 0; i < SIDE; ++i) {
-        sums[i] = Number::PACKED ? bias[i / 4 * 8 + at.lane % 4 * 2 + i % 2] : bias[at.lane];
+        for (int n = 0; n < 4; ++n) {
+            const float2 bias = *reinterpret_cast<const float2*>(shared_bias(k) + n * 8 + at.lane % 4 * 2);
+            sums[4 * n] = sums[4 * n + 2] = bias.x, sums[4 * n + 1] = sums[4 * n + 3] = bias.y;
+        }
+    } else {
+#pragma unroll
+        for (int t = 0; t < SIDE; ++t) sums[t] = shared_bias(k)[at.lane];
     }
-    __syncwarp();  // the previous direction's logits have been read
-    stage_bc<Number>(p, chunk, at, k);
-    for (int rank0 = 0; rank0 < p.rank; rank0 += p.rank_padded) {
-        if (p.weight_slots != 4) {
+#pragma unroll 1
+    for (int rank0 = 0; rank0 < p.rank; rank0 += Number::DT_PART) {
+        const int slot_rank = rank0 % p.rank_padded, ranks = min(Number::DT_PART, (p.rank - rank0 + 15) / 16 * 16);
+        if (p.weight_slots != 4 && slot_rank == 0) {
             __syncthreads();
             stage_weights<Number, Memory>(p, at, 0, k, rank0);
             wait_for_copies();
             __syncthreads();
         }
-        const Raw* weights = Memory::weights(p, p.weight_slots == 4 ? k : 0);
-        for (int part = 0; part < p.rank_padded; part += DT_PART) {
-            const int ranks = min(DT_PART, p.rank_padded);
-            stage_dt<Number>(p, chunk, at, k, rank0 + part, ranks, dt, DT_PITCH);
-            if constexpr (Number::PACKED) {
-                multiply<Number>(sums, dt, DT_PITCH, weights + part, Memory::weight_pitch(p), ranks, at.lane);
-            } else {
-                multiply_plainly<Number>(sums, dt, weights + part, Memory::weight_pitch(p), ranks, at.lane);
-            }
-        }
+        __syncwarp();  // the previous direction's logits or part's factors have been read
+        stage_factors<Number>(p, row, valid, at.lane, rank0, dt);
+        const Raw* weights = Memory::weights(p, p.weight_slots == 4 ? k : 0) + slot_rank;
+        if constexpr (Number::PACKED) multiply<Number>(sums, dt, weights, Memory::weight_pitch(p), ranks, at.lane);
+        else multiply_plainly<Number>(sums, dt, weights, Memory::weight_pitch(p), ranks, at.lane);
     }
+    const Raw* bc = dt + at.lane % SIDE * Number::DT_PITCH + (p.rank - 1) % Number::DT_PART + 1;
+    if (at.lane < SIDE) shared_bc(at.warp)[at.lane] = make_float2(LN_2 * Number::widen(bc[0]), Number::widen(bc[1]));
+    __syncwarp();
     if constexpr (Number::PACKED) {
 #pragma unroll
         for (int n = 0; n < 4; ++n) store_fragment(own, at.lane, 8 * n, sums + 4 * n);
@@ -194,14 +191,11 @@ __device__ inline Logits logits(const ScanParams& p, const Chunk<AXIS>& chunk, c
         for (int t = 0; t < SIDE; ++t) z.at(t) = sums[t];
     }
     __syncwarp();
+    if (valid < SIDE) {
 #pragma unroll 1
-    for (int t = chunk.valid; t < SIDE; ++t) z.at(t) = minus_infinity();
+        for (int t = valid; t < SIDE; ++t) z.at(t) = minus_infinity();
+    }
     return z;
-}
-
-// A = -exp(a_log) of the lane's channel.
-__device__ inline float decay_rate(const ScanParams& p, const Place& at, int k) {
-    return at.channel() < p.channels ? -exp2_fast(LOG2_E * p.a_log[k * p.channels + at.channel()]) : 0.0f;
 }
 
 }  // namespace geofcs

@@ -59,11 +59,12 @@ __device__ inline void walk_from(float h, const float2* bc, const X& x, float a,
 }
 
 template <class Number, class Memory, Pass PASS, int AXIS, bool REVERSE, class X>
-__device__ inline void forward_direction(const ScanParams& p, const Chunk<AXIS>& chunk, const Place& at, const X& x,
+__device__ inline void forward_direction(const ScanParams& p, const Chunk<AXIS>& chunk, const Place& at,
+                                         const typename Number::Raw* row, const X& x,
                                          float (&y)[SIDE]) {
     constexpr int K = AXIS + 2 * REVERSE;
-    const Logits z = logits<Number, Memory>(p, chunk, at, K);
-    const float a = decay_rate(p, at, K);
+    const Logits z = logits<Number, Memory>(p, row, chunk.valid, at, K);
+    const float a = shared_rate(K)[at.lane];
     const float2* bc = shared_bc(at.warp);
     const bool stored = at.channel() < p.channels && chunk.valid > 0;
     if constexpr (PASS == Pass::WHOLE || PASS == Pass::CLUSTER) {
@@ -89,11 +90,12 @@ __device__ inline void forward_direction(const ScanParams& p, const Chunk<AXIS>&
 template <class Number, class Memory, Pass PASS, int AXIS>
 __device__ inline void forward_axis(const ScanParams& p, const Place& at) {
     const Chunk<AXIS> chunk(p, at);
+    const auto* row = factor_row<Number>(p, chunk, at);
     const bool active = at.channel() < p.channels;
     const auto x = values_of<Number, Memory, 0>(p.x, p.x_strides, chunk, at, active);
     float y[SIDE] = {};
-    forward_direction<Number, Memory, PASS, AXIS, false>(p, chunk, at, x, y);
-    forward_direction<Number, Memory, PASS, AXIS, true>(p, chunk, at, x, y);
+    forward_direction<Number, Memory, PASS, AXIS, false>(p, chunk, at, row, x, y);
+    forward_direction<Number, Memory, PASS, AXIS, true>(p, chunk, at, row, x, y);
     if constexpr (PASS == Pass::SUMMARY) return;
     if constexpr (AXIS == 1) {  // hand over to the warps that own the rows
 #pragma unroll

@@ -12,6 +12,7 @@ __device__ inline float minus_infinity() { return __int_as_float(0xff800000); }
 
 struct Float32 {
     using Raw = float;
+    static constexpr int DT_PART = 16, DT_PITCH = 20;  // ranks that a warp stages at once, numbers from row to row
     static constexpr bool PACKED = false;  // two numbers in a 32-bit register, products on tensor cores
     static __device__ float widen(Raw v) { return v; }
     static __device__ Raw narrow(float v) { return v; }
@@ -19,6 +20,7 @@ struct Float32 {
 
 struct BFloat16 {
     using Raw = unsigned short;
+    static constexpr int DT_PART = 32, DT_PITCH = 40;
     static constexpr bool PACKED = true;
     static __device__ float widen(Raw v) { return __uint_as_float(static_cast<unsigned>(v) << 16); }
     static __device__ float widen_low(unsigned v) { return __uint_as_float(v << 16); }
@@ -40,6 +42,7 @@ struct BFloat16 {
 
 struct Float16 {
     using Raw = unsigned short;
+    static constexpr int DT_PART = 32, DT_PITCH = 40;
     static constexpr bool PACKED = true;
     static __device__ float widen(Raw v) {
         float wide;

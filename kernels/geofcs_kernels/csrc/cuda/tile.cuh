@@ -11,7 +11,6 @@ namespace geofcs {
 constexpr int SIDE = 16;      // positions of a chunk, and chunks of a tile per axis
 constexpr int LANES = 32;     // channels of a block
 constexpr int THREADS = SIDE * LANES;
-constexpr int DT_PART = 32;      // ranks of dt that a warp has in shared memory at a time
 constexpr int CHANNEL_SUMS = 9;  // per channel: d dt_bias of 4 directions, d a_log of 4, d skip
 
 struct MapStrides {
@@ -24,8 +23,7 @@ struct FactorStrides {
 // Everything a launch needs, passed by value. `layout.py` mirrors it field by field.
 struct ScanParams {
     const void* x;
-    const void* dt;          // (b, 4, R, H, W)
-    const void* bc;          // (b, 4, 2, H, W): B, C
+    const void* factors;     // (b, 4, R + 2, H, W): dt, B, C
     const void* dt_weight;   // (4, D, R), times log2(e), in x's type
     const float* dt_bias;    // (4, D)
     const float* a_log;      // (4, D)
@@ -40,13 +38,13 @@ struct ScanParams {
     float* state;            // same shape: what a chunk leaves behind, then what enters it
     float* adjoint;          // same for the recurrence of the gradients, which runs the other way
     MapStrides x_strides, y_strides, grad_y_strides, grad_x_strides;
-    FactorStrides dt_strides, bc_strides;
+    FactorStrides factor_strides;
     int batch, channels, height, width, rank;
     int tile_rows, tile_cols;
     int chunks;              // of the axis that has more: max(H * tile_cols, W * tile_rows)
     int rank_padded;         // of one round: 16, 32 or 64; larger R take several
     int weight_slots;        // 4: the weights of all directions fit into shared memory; 1: one after the other
-    int dt_bytes;            // that may be copied at once: 16 or 4, where R and alignment allow; 0: one number at a time
+    int factor_bytes;        // that may be copied at once: 16 or 4, where R and alignment allow; 0: one number at a time
     int weight_bytes;        // likewise for dt_weight: 16 or 0
     int x_bytes, grad_y_bytes;  // likewise for the channels of a position: 16 or 0
 };
@@ -163,13 +161,16 @@ extern __shared__ float4 pool[];
 constexpr int WARP_LOGITS = SIDE * LANES;             // floats: 16 positions x 32 channels; before them the dt factors
 constexpr int BC_AT = SIDE * WARP_LOGITS * 4;         // per warp 16 x (B ln 2, C)
 constexpr int BIAS_AT = BC_AT + SIDE * SIDE * 8;      // 4 directions x 32 channels of dt_bias, times log2(e)
-constexpr int TILES_AT = BIAS_AT + 4 * LANES * 4;     // one map's or two maps' values of the tile, 16-bit types only
+constexpr int RATE_AT = BIAS_AT + 4 * LANES * 4;      // 4 directions x 32 channels of A = -exp(a_log)
+constexpr int TILES_AT = RATE_AT + 4 * LANES * 4;     // one map's or two maps' values of the tile, 16-bit types only
 constexpr int TILE_BYTES = SIDE * SIDE * LANES * 2;
 
 __device__ inline char* shared_at(int offset) { return reinterpret_cast<char*>(pool) + offset; }
 __device__ inline float* shared_logits(int warp) { return reinterpret_cast<float*>(pool) + warp * WARP_LOGITS; }
 __device__ inline float2* shared_bc(int warp) { return reinterpret_cast<float2*>(shared_at(BC_AT)) + warp * SIDE; }
 __device__ inline float* shared_bias(int k) { return reinterpret_cast<float*>(shared_at(BIAS_AT)) + k * LANES; }
+
+__device__ inline float* shared_rate(int k) { return reinterpret_cast<float*>(shared_at(RATE_AT)) + k * LANES; }
 
 // What a kernel keeps beside that: MAPS staged maps, an exchange of 16 x 16 x 32 floats or not, then the weights.
 template <class Number, int MAPS, bool EXCHANGE>
