@@ -45,7 +45,7 @@ class _Scan:
             *(t.to(torch.float32).contiguous() for t in (dt_bias, a_log, skip)),
         ]
         self.most_shared, self.clusters = _limits(x.device.index)
-        shape = self.shape
+        shape, at_once = self.shape, _factor_bytes(self.factors)
         self.parameters = ScanParams(
             x=x.data_ptr(),
             x_strides=_strides(x),
@@ -54,7 +54,9 @@ class _Scan:
             **dict(zip(("dt_weight", "dt_bias", "a_log", "skip"), (t.data_ptr() for t in self.weights), strict=True)),
             **{name: getattr(shape, name) for name in ("batch", "channels", "height", "width", "rank")},
             **{name: getattr(shape, name) for name in ("tile_rows", "tile_cols", "chunks", "rank_padded")},
-            factor_bytes=_factor_bytes(self.factors),
+            factor_bytes=at_once,
+            # 16 bytes at once reach R + 8; products reach the next multiple of 16.
+            zero_fill=int(at_once != 16 and self.rank % 16 != 0),
             weight_bytes=16 if self.rank % 8 == 0 else 0,
             x_bytes=_channel_bytes(x),
         )
@@ -64,7 +66,7 @@ class _Scan:
         sizes = {slots: kernel.shared_bytes(self.shape, self.x.dtype, slots) for slots in (4, 1)}
         fits = self.rank <= self.shape.rank_padded and sizes[4] <= self._shared_target(sizes[1])
         self.parameters.weight_slots = slots = 4 if fits else 1
-        self._launch(f"{kernel.name}_{SUFFIXES[self.x.dtype]}", self.shape.blocks, THREADS, sizes[slots], cluster)
+        self._launch(f"{kernel.name}_{SUFFIXES[self.x.dtype]}", self.shape.grid, THREADS, sizes[slots], cluster)
 
     def _shared_target(self, least: int) -> int:
         """What keeps two blocks on a multiprocessor, where one direction's weights alone would; else what fits."""
@@ -74,9 +76,9 @@ class _Scan:
     def carry(self, which: str, recurrences: int) -> None:
         """The kernel between two passes, with as many warps as have some chunks each to join."""
         warps = min(32, -(-self.shape.chunks // 8))
-        self._launch(f"carry_{which}", recurrences * self.shape.batch * 4 * self.shape.groups, warps * LANES, 0, 1)
+        self._launch(f"carry_{which}", (recurrences * self.shape.batch * 4 * self.shape.groups, 1), warps * LANES, 0, 1)
 
-    def _launch(self, kernel: str, blocks: int, threads: int, shared: int, cluster: int) -> None:
+    def _launch(self, kernel: str, blocks: tuple[int, int], threads: int, shared: int, cluster: int) -> None:
         device = self.x.device
         with torch.cuda.device(device):
             _module(device.index, SUFFIXES[self.x.dtype]).launch(

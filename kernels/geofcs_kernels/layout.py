@@ -35,7 +35,7 @@ class ScanParams(ctypes.Structure):
             (name, ctypes.c_int)
             for name in (
                 *("batch", "channels", "height", "width", "rank", "tile_rows", "tile_cols", "chunks"),
-                *("rank_padded", "weight_slots", "factor_bytes", "weight_bytes", "x_bytes", "grad_y_bytes"),
+                *("rank_padded", "weight_slots", "zero_fill", "factor_bytes", "weight_bytes", "x_bytes", "grad_y_bytes"),
             )
         ]
     )
@@ -77,9 +77,9 @@ class Shape:
         return -(-self.channels // LANES)
 
     @property
-    def blocks(self) -> int:
-        """Blocks of a launch."""
-        return self.batch * self.tiles * self.groups
+    def grid(self) -> tuple[int, int]:
+        """Blocks of a launch: tiles and groups of channels, batch elements."""
+        return self.tiles * self.groups, self.batch
 
     @property
     def rank_padded(self) -> int:

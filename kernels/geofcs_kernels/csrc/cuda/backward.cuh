@@ -116,6 +116,7 @@ __device__ inline void backward_direction(const ScanParams& p, const Chunk<AXIS>
     const int64 z_step = Chunk<AXIS>::step(static_cast<int64>(p.width) * p.channels, p.channels);
     Raw* grad_z = static_cast<Raw*>(p.grad_z) + at.channel() +
                   p.channels * (((static_cast<int64>(K) * p.batch + at.batch) * p.height + chunk.row) * p.width + chunk.col);
+    const int stores = active ? chunk.valid : 0;
     float sum_bias = 0.0f, sum_a = 0.0f;
 #pragma unroll
     for (int i = SIDE - 1; i >= 0; --i) {
@@ -132,7 +133,7 @@ __device__ inline void backward_direction(const ScanParams& p, const Chunk<AXIS>
         // ddelta = a * through + lambda B x, and f.x = B ln 2
         const float dz = (a * through + LOG2_E * (lambda * driven)) * sigmoid_from_softplus2<Number>(step[t]);
         sum_bias += dz;
-        if (stored && t < chunk.valid) grad_z[t * z_step] = Number::narrow(dz);
+        if (t < stores) grad_z[t * z_step] = Number::narrow(dz);
         states[t] *= gt;               // share of dC
         step[t] = scaled * LN_2 * xt;  // share of dB
     }

@@ -106,8 +106,8 @@ __device__ inline void carry_chunks(const ScanParams& p, float* state, bool agai
 
     const float* gain = p.gain + begin;
     float* own = state + begin;
-    // Eight loads under way at a time; 1 and 0 stand for chunks past the end.
-    constexpr int AT_ONCE = 8;
+    // Sixteen loads under way at a time; 1 and 0 stand for chunks past the end.
+    constexpr int AT_ONCE = 16;
     Link links[AT_ONCE];
     const auto load = [&](int i) {
 #pragma unroll

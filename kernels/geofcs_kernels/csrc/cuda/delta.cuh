@@ -85,9 +85,10 @@ __device__ inline void stage_factors(const ScanParams& p, const typename Number:
 #pragma unroll 1
         for (int c = lane / SIDE; c < columns; c += 2) own[c] = there ? row[c * p.factor_strides.channel] : Raw(0);
     }
-    const int staged = p.factor_bytes == 16 ? (columns + 7) / 8 * 8 : columns;
+    if (p.zero_fill) {
 #pragma unroll 1
-    for (int c = staged + lane / SIDE; c < (left + 15) / 16 * 16 && c < Number::DT_PART; c += 2) own[c] = Raw(0);
+        for (int c = columns + lane / SIDE; c < Number::DT_PART; c += 2) own[c] = Raw(0);
+    }
     wait_for_copies();
     __syncwarp();
 }
@@ -139,8 +140,8 @@ struct Logits {
 };
 
 __device__ inline void store_fragment(float* own, int lane, int channel0, const float* sums) {
-    const int row = lane / 4, channel = channel0 + lane % 4 * 2;
-    float* to = own + row * LANES + (channel ^ (row % 4 * 8));
+    const unsigned row = static_cast<unsigned>(lane) / 4;
+    float* to = own + row * LANES + lane % 4 * 2 + (channel0 ^ (row % 4 * 8));
     *reinterpret_cast<float2*>(to) = make_float2(sums[0], sums[1]);
     *reinterpret_cast<float2*>(to + 8 * LANES) = make_float2(sums[2], sums[3]);
 }
@@ -167,7 +168,7 @@ __device__ inline Logits logits(const ScanParams& p, const typename Number::Raw*
     }
 #pragma unroll 1
     for (int rank0 = 0; rank0 < p.rank; rank0 += Number::DT_PART) {
-        const int slot_rank = rank0 % p.rank_padded, ranks = min(Number::DT_PART, (p.rank - rank0 + 15) / 16 * 16);
+        const int slot_rank = rank0 & (p.rank_padded - 1), ranks = min(Number::DT_PART, (p.rank - rank0 + 15) / 16 * 16);
         if (p.weight_slots != 4 && slot_rank == 0) {
             __syncthreads();
             stage_weights<Number, Memory>(p, at, 0, k, rank0);

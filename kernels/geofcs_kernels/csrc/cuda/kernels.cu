@@ -29,12 +29,12 @@ GEOFCS_KERNELS(bfloat16, geofcs::BFloat16)
 GEOFCS_KERNELS(float16, geofcs::Float16)
 #endif
 
-extern "C" __global__ void __launch_bounds__(1024, 2) carry_forward(const __grid_constant__ ScanParams p) {
+extern "C" __global__ void __launch_bounds__(1024, 1) carry_forward(const __grid_constant__ ScanParams p) {
     geofcs::carry_chunks(p, p.state, false, blockIdx.x);
 }
 
 // Both recurrences, every second block one of them.
-extern "C" __global__ void __launch_bounds__(1024, 2) carry_both(const __grid_constant__ ScanParams p) {
+extern "C" __global__ void __launch_bounds__(1024, 1) carry_both(const __grid_constant__ ScanParams p) {
     const bool against = blockIdx.x % 2;
     geofcs::carry_chunks(p, against ? p.adjoint : p.state, against, blockIdx.x / 2);
 }

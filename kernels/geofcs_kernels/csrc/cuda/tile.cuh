@@ -44,6 +44,7 @@ struct ScanParams {
     int chunks;              // of the axis that has more: max(H * tile_cols, W * tile_rows)
     int rank_padded;         // of one round: 16, 32 or 64; larger R take several
     int weight_slots;        // 4: the weights of all directions fit into shared memory; 1: one after the other
+    int zero_fill;           // staged factors do not reach as far as products do: zeros must follow
     int factor_bytes;        // that may be copied at once: 16 or 4, where R and alignment allow; 0: one number at a time
     int weight_bytes;        // likewise for dt_weight: 16 or 0
     int x_bytes, grad_y_bytes;  // likewise for the channels of a position: 16 or 0
@@ -55,19 +56,15 @@ struct Place {
     __device__ int channel() const { return channel0 + lane; }
 };
 
+// Blocks count tiles and groups of channels along x, batch elements along y.
 __device__ inline Place place_of(const ScanParams& p, bool tiles_first) {
-    const int groups = (p.channels + LANES - 1) / LANES, tiles = p.tile_rows * p.tile_cols;
-    int64 index = blockIdx.x;
-    int group, tile;
-    if (tiles_first) {  // the tiles of a map are neighbours: a cluster
-        tile = static_cast<int>(index % tiles), index /= tiles;
-        group = static_cast<int>(index % groups), index /= groups;
-    } else {            // the channels of a tile are neighbours: they share factors and sectors of x in the L2 cache
-        group = static_cast<int>(index % groups), index /= groups;
-        tile = static_cast<int>(index % tiles), index /= tiles;
-    }
-    return {static_cast<int>(index), tile / p.tile_cols, tile % p.tile_cols, group * LANES,
-            static_cast<int>(threadIdx.x) / LANES, static_cast<int>(threadIdx.x) % LANES};
+    const unsigned groups = (p.channels + LANES - 1) / LANES, tiles = p.tile_rows * p.tile_cols, index = blockIdx.x;
+    // Tiles first: the tiles of a map are neighbours, a cluster. Channels first: the channels of a tile are, and share
+    // factors and sectors of x in the L2 cache.
+    const unsigned inner = tiles_first ? tiles : groups, outer = index / inner, rest = index - outer * inner;
+    const unsigned tile = tiles_first ? rest : outer, group = tiles_first ? outer : rest, tile_row = tile / p.tile_cols;
+    return {static_cast<int>(blockIdx.y), static_cast<int>(tile_row), static_cast<int>(tile - tile_row * p.tile_cols),
+            static_cast<int>(group * LANES), static_cast<int>(threadIdx.x / LANES), static_cast<int>(threadIdx.x % LANES)};
 }
 
 // One warp's chunk on one axis: AXIS 0 is a row of the tile, 1 a column.
@@ -201,7 +198,7 @@ __device__ inline void stage_map(const ScanParams& p, const Place& at, const voi
     if (bytes == 16) {
         constexpr int AT_ONCE = 16 / sizeof(Raw), PER_POSITION = LANES / AT_ONCE;
 #pragma unroll 1
-        for (int i = threadIdx.x; i < SIDE * SIDE * PER_POSITION; i += THREADS) {
+        for (unsigned i = threadIdx.x; i < SIDE * SIDE * PER_POSITION; i += THREADS) {
             const int channel = i % PER_POSITION * AT_ONCE, col = i / PER_POSITION % SIDE, row = i / PER_POSITION / SIDE;
             const bool there = row0 + row < p.height && col0 + col < p.width && at.channel0 + channel < p.channels;
             copy_async<16>(to + i * AT_ONCE, there ? from + row * s.row + col * s.col + channel : from, there);
