@@ -28,8 +28,8 @@ PLAIN_TORCH = Implementation(
 )
 
 
-def implementation_for(_device: torch.device) -> Implementation:
-    """What runs the scan on a device."""
+def implementation_for(_x: Tensor) -> Implementation:
+    """What runs the scan of a map, by its device and dtype."""
     return PLAIN_TORCH
 
 
@@ -56,12 +56,12 @@ def four_direction_scan(
 
 
 def _forward(x: Tensor, *others: Tensor) -> Tensor:
-    return implementation_for(x.device).forward(x, *others)
+    return implementation_for(x).forward(x, *others)
 
 
 def _backward(grad: Tensor, x: Tensor, *others: Tensor) -> tuple[Tensor, ...]:
     """Gradients of the six arguments, of their shapes and dtypes."""
-    return tuple(implementation_for(x.device).backward(grad, x, *others))
+    return tuple(implementation_for(x).backward(grad, x, *others))
 
 
 def _fake_forward(x: Tensor, *_others: Tensor) -> Tensor:

@@ -64,11 +64,11 @@ def import_published(
     """
     tensors = read_checkpoint(path)
     if "patch_embed.5.weight" in tensors:
-        encoder, encoder_config = vmamba_encoder(path, tensors)
+        encoder, encoder_config = published_encoder(path, tensors)
         return save_encoder(out, encoder, encoder_config, f"VMamba's own classification training ({path.name})")
     if classes is None:
         raise UsageError(f"{path}: holds a whole model: say --classes second, landsat or binary")
-    model, config = mamba_fcs(path, tensors, classes)
+    model, config = published_model(path, tensors, classes)
     tile = tile or PUBLISHED_TILES.get(classes.name, USUAL_TILE)
     return save_weights(out, model, config, classes, tile, f"by the authors of Mamba-FCS ({path.name})", dtype)
 
@@ -92,7 +92,7 @@ def read_checkpoint(path: Path) -> Tensors:
     return _plain_names(_tensors(path, content))
 
 
-def mamba_fcs(path: Path, tensors: Tensors, classes: ClassScheme) -> tuple[MambaFCS, MambaFCSConfig]:
+def published_model(path: Path, tensors: Tensors, classes: ClassScheme) -> tuple[MambaFCS, MambaFCSConfig]:
     """The Mamba-FCS that published tensors make, in eval mode."""
     tensors = {name: tensor for name, tensor in tensors.items() if ".cross_attn." not in name}
     heads = [name for name in ("aux_clf", "main_clf_cd") if f"{name}.final_conv.0.weight" in tensors]
@@ -109,7 +109,7 @@ def mamba_fcs(path: Path, tensors: Tensors, classes: ClassScheme) -> tuple[Mamba
     return model.eval(), config
 
 
-def vmamba_encoder(path: Path, tensors: Tensors) -> tuple[Encoder, EncoderConfig]:
+def published_encoder(path: Path, tensors: Tensors) -> tuple[Encoder, EncoderConfig]:
     """The encoder that VMamba's tensors make; its output norms, which they lack, are fresh."""
     tensors = {f"encoder.{name}": tensor for name, tensor in tensors.items() if not name.startswith("classifier.")}
     config = _encoder_config(path, tensors)

@@ -16,7 +16,7 @@ from geofcs.model.config import IMAGENET, MambaFCSConfig, Normalisation, pico
 from geofcs.model.encoder import Normalise
 from geofcs.model.fcs import MambaFCS
 from geofcs.model.interface import Scores, scores_of
-from geofcs.model.published import import_published, mamba_fcs, read_checkpoint
+from geofcs.model.published import import_published, published_model, read_checkpoint
 from geofcs.model.weights import load_weights
 from tests.model import fill
 from tests.model.conformance import assert_close, case, manifest, published_weight
@@ -78,7 +78,7 @@ def test_the_released_model_for_second_imported_and_stored_gives_the_published_n
 def test_the_released_model_for_landsat_in_the_other_layout_gives_the_published_numbers(tmp_path: Path) -> None:
     path = tmp_path / "landsat.pth"
     write_checkpoint(path, "mambafcs_base_landsat", prefix="module.", linears_as_convolutions=True)
-    model, config = mamba_fcs(path, read_checkpoint(path), LANDSAT)
+    model, config = published_model(path, read_checkpoint(path), LANDSAT)
     assert (config.encoder.width, config.encoder.depths, config.encoder.drop_path) == (128, (2, 2, 15, 2), 0.6)
     assert_published_numbers(model, "landsat_208x176")
 

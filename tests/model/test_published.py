@@ -20,8 +20,8 @@ from geofcs.model.build import build, without_memory
 from geofcs.model.config import ENCODERS, mamba_fcs, pico
 from geofcs.model.fcs import MambaFCS
 from geofcs.model.names import published_name, published_shapes
-from geofcs.model.published import import_published
-from geofcs.model.weights import EncoderInfo, load_encoder, load_weights
+from geofcs.model.published import import_published, published_model, read_checkpoint
+from geofcs.model.weights import EncoderInfo, WeightsInfo, load_encoder, load_weights
 from tests.model.conformance import manifest
 
 SMALL = pico(classes=LANDSAT.count, width=8, depths=(1, 2, 1, 1))
@@ -70,21 +70,28 @@ WRAPPINGS: dict[str, Callable[[Tensors], Any]] = {
 
 
 @pytest.mark.parametrize("wrapping", WRAPPINGS)
-def test_a_checkpoint_is_imported_however_it_is_wrapped(tmp_path: Path, model: MambaFCS, wrapping: str) -> None:
-    torch.save(WRAPPINGS[wrapping](published(model)), tmp_path / "x.pth")
-    import_published(tmp_path / "x.pth", tmp_path / "x.safetensors", LANDSAT)
-    loaded = load_weights(tmp_path / "x.safetensors")
-    assert loaded.info.config == replace(SMALL, encoder=replace(SMALL.encoder, drop_path=0.2))
-    assert (loaded.info.tile, loaded.info.classes) == (416, LANDSAT)
+def test_a_checkpoint_is_understood_however_it_is_wrapped(tmp_path: Path, model: MambaFCS, wrapping: str) -> None:
+    path = tmp_path / "x.pth"
+    torch.save(WRAPPINGS[wrapping](published(model)), path)
+    found = published_model(path, read_checkpoint(path), LANDSAT)[0].state_dict()
     for name, tensor in model.state_dict().items():
         expected = tensor.half().float() if wrapping == "half" and tensor.is_floating_point() else tensor
-        assert torch.equal(loaded.model.state_dict()[name], expected)
+        assert torch.equal(found[name], expected)
+
+
+def test_what_is_imported_says_where_it_comes_from(tmp_path: Path, model: MambaFCS) -> None:
+    torch.save(published(model), tmp_path / "x.pth")
+    info = import_published(tmp_path / "x.pth", tmp_path / "x.safetensors", LANDSAT)
+    assert load_weights(tmp_path / "x.safetensors").info == info
+    assert info.config == replace(SMALL, encoder=replace(SMALL.encoder, drop_path=0.2))
+    assert isinstance(info, WeightsInfo)
+    assert (info.tile, info.classes) == (416, LANDSAT)
+    assert "x.pth" in info.trained
 
 
 def test_the_old_file_format_of_torch_is_read_too(tmp_path: Path, model: MambaFCS) -> None:
     torch.save(published(model), tmp_path / "x.pth", _use_new_zipfile_serialization=False)
-    import_published(tmp_path / "x.pth", tmp_path / "x.safetensors", LANDSAT)
-    assert load_weights(tmp_path / "x.safetensors").info.classes == LANDSAT
+    assert read_checkpoint(tmp_path / "x.pth").keys() == published(model).keys()
 
 
 def test_the_binary_variant_is_imported(tmp_path: Path) -> None:
