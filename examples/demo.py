@@ -15,7 +15,7 @@ DEMO = Path("demo")
 def main() -> None:
     scenes, weights, result = DEMO / "scenes", DEMO / "untrained.safetensors", DEMO / "result"
     print("1. Two dates of a made-up place:", flush=True)
-    geofcs("synth", scenes, "--size", "1024", "--seed", "1", "--classes", "second", "--overwrite")
+    geofcs("synth", scenes, "--size", "1024", "--seed", "7", "--classes", "second", "--overwrite")
     print("2. A small model with seeded, UNTRAINED weights:", flush=True)
     write_untrained_weights(weights)
     print("3. Where did it change, and from what to what?", flush=True)
