@@ -11,6 +11,10 @@ from geofcs.blocks import BlockCounts, BlockJob, run_block
 from geofcs.tiles import Block
 
 
+LOOPBACK = "127.0.0.1:0"
+"""Where Dask's pages are served: it insists on serving them, by default to every host that can reach this one."""
+
+
 class _StoppedError(Exception):
     """A block was told to stop because another one failed."""
 
@@ -25,7 +29,8 @@ def run_blocks(
     run = uuid.uuid4().hex
     with (
         LocalCluster(
-            n_workers=1, threads_per_worker=workers, processes=False, dashboard_address=None, memory_limit=0
+            n_workers=1, threads_per_worker=workers, processes=False, memory_limit=0,
+            dashboard_address=LOOPBACK, worker_dashboard_address=LOOPBACK,
         ) as cluster,
         Client(cluster) as client,
     ):  # fmt: skip

@@ -6,7 +6,9 @@ import threading
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import ClassVar
 
+import psutil
 import pytest
 import torch
 from torch import Tensor
@@ -28,6 +30,29 @@ def test_any_number_of_workers_writes_the_same_pixels(tmp_path: Path, workers: i
     assert sum(told) == sum(map(job.lattice.tiles_to_compute, blocks))
     assert counts.tiles_scored + counts.tiles_empty == sum(told)
     assert (mosaic(job, blocks) == run(stub_job(tmp_path / "plain"), 1, 32)).all()
+
+
+class ListeningScorer(StubScorer):
+    """Notes which addresses this process listens on."""
+
+    hosts: ClassVar[set[str]] = set()
+
+    def __call__(self, t1: Tensor, t2: Tensor) -> Scores:
+        connections = psutil.Process().net_connections()
+        ListeningScorer.hosts |= {each.laddr.ip for each in connections if each.status == psutil.CONN_LISTEN}
+        return super().__call__(t1, t2)
+
+
+@dataclass(frozen=True)
+class ListeningScorerSource(StubScorerSource):
+    def load(self) -> ListeningScorer:
+        return ListeningScorer(self.divisor)
+
+
+def test_nothing_listens_beyond_this_machine(tmp_path: Path) -> None:
+    job = replace(stub_job(tmp_path / "strips", 64, 64), scorer=ListeningScorerSource(400))
+    run_blocks(job, job.lattice.blocks(1), 1, lambda _tiles: None)
+    assert ListeningScorer.hosts == {"127.0.0.1"}
 
 
 class FailingScorer(StubScorer):
