@@ -10,7 +10,6 @@ from distributed import Client, Event, LocalCluster, as_completed, get_worker
 from geofcs.blocks import BlockCounts, BlockJob, run_block
 from geofcs.tiles import Block
 
-
 LOOPBACK = "127.0.0.1:0"
 """Where Dask's pages are served: it insists on serving them, by default to every host that can reach this one."""
 
