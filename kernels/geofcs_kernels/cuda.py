@@ -66,7 +66,14 @@ class _Scan:
         sizes = {slots: kernel.shared_bytes(self.shape, self.x.dtype, slots) for slots in (4, 1)}
         fits = self.rank <= self.shape.rank_padded and sizes[4] <= self._shared_target(sizes[1])
         self.parameters.weight_slots = slots = 4 if fits else 1
-        self._launch(f"{kernel.name}_{SUFFIXES[self.x.dtype]}", self.shape.grid, THREADS, sizes[slots], cluster)
+        self._variant = SUFFIXES[self.x.dtype] + ("_fast" if fits and self._usual() else "")
+        self._launch(f"{kernel.name}_{self._variant}", self.shape.grid, THREADS, sizes[slots], cluster)
+
+    def _usual(self) -> bool:
+        """Whether the kernels for the usual case serve: `csrc/cuda/numbers.cuh`, `Fast`."""
+        parameters = self.parameters
+        maps = parameters.x_bytes == 16 and (parameters.grad_y is None or parameters.grad_y_bytes == 16)
+        return maps and parameters.factor_bytes == 16 and self.rank % 8 == 0 and self.rank <= 32
 
     def _shared_target(self, least: int) -> int:
         """What keeps two blocks on a multiprocessor, where one direction's weights alone would; else what fits."""
@@ -81,7 +88,7 @@ class _Scan:
     def _launch(self, kernel: str, blocks: tuple[int, int], threads: int, shared: int, cluster: int) -> None:
         device = self.x.device
         with torch.cuda.device(device):
-            _module(device.index, SUFFIXES[self.x.dtype]).launch(
+            _module(device.index, self._variant).launch(
                 kernel,
                 self.parameters,
                 blocks=blocks,

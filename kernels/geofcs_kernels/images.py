@@ -14,7 +14,7 @@ SOURCES = Path(__file__).parent / "csrc" / "cuda"
 BUILT = Path(__file__).parent / "lib" / "kernels.fatbin"
 LOWEST = (8, 0)
 """The first compute capability with bfloat16 products and asynchronous copies."""
-VARIANTS = ("float32", "bfloat16", "float16")
+VARIANTS = ("float32", "bfloat16", "float16", "bfloat16_fast", "float16_fast")
 """Groups of kernels, in the order of `GEOFCS_ONLY` in kernels.cu."""
 
 

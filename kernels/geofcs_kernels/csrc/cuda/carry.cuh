@@ -106,33 +106,37 @@ __device__ inline void carry_chunks(const ScanParams& p, float* state, bool agai
 
     const float* gain = p.gain + begin;
     float* own = state + begin;
-    // Sixteen loads under way at a time; 1 and 0 stand for chunks past the end.
-    constexpr int AT_ONCE = 16;
+    constexpr int AT_ONCE = 8;  // loads of either kind under way
     Link links[AT_ONCE];
     const auto load = [&](int i) {
 #pragma unroll
-        for (int j = 0; j < AT_ONCE; ++j) {
-            links[j] = i + j < count ? Link{gain[(i + j) * step], own[(i + j) * step]} : Link{1.0f, 0.0f};
-        }
+        for (int j = 0; j < AT_ONCE; ++j) links[j] = {gain[(i + j) * step], own[(i + j) * step]};
     };
+    const int whole = count / AT_ONCE * AT_ONCE;
     Link total = {1.0f, 0.0f};
-    for (int i = 0; i < count; i += AT_ONCE) {
+    for (int i = 0; i < whole; i += AT_ONCE) {
         load(i);
 #pragma unroll
         for (int j = 0; j < AT_ONCE; ++j) total = total.then(links[j]);
     }
+    for (int i = whole; i < count; ++i) total = total.then({gain[i * step], own[i * step]});
     totals[warp][lane] = total;
     __syncthreads();
     float h = 0.0f;
 #pragma unroll 4
     for (int w = 0; w < warp; ++w) h = totals[w][lane](h);
-    for (int i = 0; i < count; i += AT_ONCE) {
+    for (int i = 0; i < whole; i += AT_ONCE) {
         load(i);
 #pragma unroll
         for (int j = 0; j < AT_ONCE; ++j) {
-            if (i + j < count) own[(i + j) * step] = h;
+            own[(i + j) * step] = h;
             h = links[j](h);
         }
+    }
+    for (int i = whole; i < count; ++i) {
+        const Link one = {gain[i * step], own[i * step]};
+        own[i * step] = h;
+        h = one(h);
     }
 }
 

@@ -25,7 +25,7 @@ __device__ inline void stage_weights(const ScanParams& p, const Place& at, int s
     const int pitch = Memory::weight_pitch(p), left = p.rank - rank0, there = p.channels - at.channel0;
     Raw* to = Memory::weights(p, slot);
     const Raw* from = static_cast<const Raw*>(p.dt_weight) + (static_cast<int64>(k) * p.channels + at.channel0) * p.rank + rank0;
-    if (Number::PACKED && p.weight_bytes == 16) {
+    if (Number::FAST || (Number::PACKED && p.weight_bytes == 16)) {
         copy_rows<Raw, 16>(to, pitch, [&](int c) { return from + c * p.rank; }, LANES, there, p.rank_padded, left,
                            threadIdx.x, THREADS);
         return;
@@ -41,7 +41,7 @@ __device__ inline void stage_weights(const ScanParams& p, const Place& at, int s
 // What all directions of a block need. Waits for the maps staged before as well.
 template <class Number, class Memory>
 __device__ inline void stage_parameters(const ScanParams& p, const Place& at) {
-    if (p.weight_slots == 4) {
+    if (Number::FAST || p.weight_slots == 4) {
         for (int k = 0; k < 4; ++k) stage_weights<Number, Memory>(p, at, k, k, 0);
     }
     if (at.warp < 4) {
@@ -146,6 +146,42 @@ __device__ inline void store_fragment(float* own, int lane, int channel0, const 
     *reinterpret_cast<float2*>(to + 8 * LANES) = make_float2(sums[2], sums[3]);
 }
 
+// Adds the products of all ranks to `sums`, in parts that fit where the logits will lie, and leaves B and C in `own`.
+template <class Number, class Memory>
+__device__ inline void add_products(const ScanParams& p, const typename Number::Raw* row, int valid, const Place& at, int k,
+                                    typename Number::Raw* own, float (&sums)[SIDE]) {
+    using Raw = typename Number::Raw;
+#pragma unroll 1
+    for (int rank0 = 0; rank0 < p.rank; rank0 += Number::DT_PART) {
+        const int slot_rank = rank0 & (p.rank_padded - 1), ranks = min(Number::DT_PART, (p.rank - rank0 + 15) / 16 * 16);
+        if (p.weight_slots != 4 && slot_rank == 0) {
+            __syncthreads();
+            stage_weights<Number, Memory>(p, at, 0, k, rank0);
+            wait_for_copies();
+            __syncthreads();
+        }
+        __syncwarp();  // the previous direction's logits or part's factors have been read
+        stage_factors<Number>(p, row, valid, at.lane, rank0, own);
+        const Raw* weights = Memory::weights(p, p.weight_slots == 4 ? k : 0) + slot_rank;
+        if constexpr (Number::PACKED) multiply<Number>(sums, own, weights, Memory::weight_pitch(p), ranks, at.lane);
+        else multiply_plainly<Number>(sums, own, weights, Memory::weight_pitch(p), ranks, at.lane);
+    }
+}
+
+// The same in the usual case: one part, copied 16 bytes at once.
+template <class Number, class Memory>
+__device__ inline void add_products_fast(const ScanParams& p, const typename Number::Raw* row, int valid, const Place& at,
+                                         int k, typename Number::Raw* own, float (&sums)[SIDE]) {
+    __syncwarp();
+    const int first = at.lane / SIDE * 8;
+    typename Number::Raw* to = own + at.lane % SIDE * Number::DT_PITCH;
+#pragma unroll 1
+    for (int c = first; c < p.rank + 2; c += 16) copy_async<16>(to + c, row + c, at.lane % SIDE < valid);
+    wait_for_copies();
+    __syncwarp();
+    multiply<Number>(sums, own, Memory::weights(p, k), Memory::weight_pitch(p), p.rank_padded, at.lane);
+}
+
 // Minus infinity (step 0, decay 1) outside the map. Stages B and C as well. All warps of the block call it together.
 // `row`: what `factor_row` gave for this chunk.
 template <class Number, class Memory>
@@ -166,22 +202,9 @@ __device__ inline Logits logits(const ScanParams& p, const typename Number::Raw*
 #pragma unroll
         for (int t = 0; t < SIDE; ++t) sums[t] = shared_bias(k)[at.lane];
     }
-#pragma unroll 1
-    for (int rank0 = 0; rank0 < p.rank; rank0 += Number::DT_PART) {
-        const int slot_rank = rank0 & (p.rank_padded - 1), ranks = min(Number::DT_PART, (p.rank - rank0 + 15) / 16 * 16);
-        if (p.weight_slots != 4 && slot_rank == 0) {
-            __syncthreads();
-            stage_weights<Number, Memory>(p, at, 0, k, rank0);
-            wait_for_copies();
-            __syncthreads();
-        }
-        __syncwarp();  // the previous direction's logits or part's factors have been read
-        stage_factors<Number>(p, row, valid, at.lane, rank0, dt);
-        const Raw* weights = Memory::weights(p, p.weight_slots == 4 ? k : 0) + slot_rank;
-        if constexpr (Number::PACKED) multiply<Number>(sums, dt, weights, Memory::weight_pitch(p), ranks, at.lane);
-        else multiply_plainly<Number>(sums, dt, weights, Memory::weight_pitch(p), ranks, at.lane);
-    }
-    const Raw* bc = dt + at.lane % SIDE * Number::DT_PITCH + (p.rank - 1) % Number::DT_PART + 1;
+    if constexpr (Number::FAST) add_products_fast<Number, Memory>(p, row, valid, at, k, dt, sums);
+    else add_products<Number, Memory>(p, row, valid, at, k, dt, sums);
+    const Raw* bc = dt + at.lane % SIDE * Number::DT_PITCH + (Number::FAST ? p.rank : (p.rank - 1) % Number::DT_PART + 1);
     if (at.lane < SIDE) shared_bc(at.warp)[at.lane] = make_float2(LN_2 * Number::widen(bc[0]), Number::widen(bc[1]));
     __syncwarp();
     if constexpr (Number::PACKED) {

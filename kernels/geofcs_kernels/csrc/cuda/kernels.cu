@@ -6,27 +6,34 @@
 using geofcs::Pass;
 using geofcs::ScanParams;
 
+// GENERAL: the second backward pass gains nothing from the usual case, but would spill registers.
 // Two blocks on a multiprocessor (64 registers a thread) hide each other's barriers; the second backward pass keeps two
 // numbers per position in registers and runs one.
 #define GEOFCS_KERNEL(NAME, BLOCKS, BODY) \
     extern "C" __global__ void __launch_bounds__(geofcs::THREADS, BLOCKS) NAME(const __grid_constant__ ScanParams p) { BODY; }
 
-#define GEOFCS_KERNELS(SUFFIX, NUMBER)                                                        \
+#define GEOFCS_KERNELS(SUFFIX, NUMBER, GENERAL)                                                     \
     GEOFCS_KERNEL(forward_whole_##SUFFIX, 2, (geofcs::forward<NUMBER, Pass::WHOLE>(p)))       \
     GEOFCS_KERNEL(forward_cluster_##SUFFIX, 2, (geofcs::forward<NUMBER, Pass::CLUSTER>(p)))   \
     GEOFCS_KERNEL(forward_summary_##SUFFIX, 2, (geofcs::forward<NUMBER, Pass::SUMMARY>(p)))   \
     GEOFCS_KERNEL(forward_apply_##SUFFIX, 2, (geofcs::forward<NUMBER, Pass::APPLY>(p)))       \
     GEOFCS_KERNEL(backward_summary_##SUFFIX, 2, (geofcs::backward_summary<NUMBER>(p)))        \
-    GEOFCS_KERNEL(backward_apply_##SUFFIX, 1, (geofcs::backward_apply<NUMBER>(p)))
+    GEOFCS_KERNEL(backward_apply_##SUFFIX, 1, (geofcs::backward_apply<GENERAL>(p)))
 
 #if !defined(GEOFCS_ONLY) || GEOFCS_ONLY == 0
-GEOFCS_KERNELS(float32, geofcs::Float32)
+GEOFCS_KERNELS(float32, geofcs::Float32, geofcs::Float32)
 #endif
 #if !defined(GEOFCS_ONLY) || GEOFCS_ONLY == 1
-GEOFCS_KERNELS(bfloat16, geofcs::BFloat16)
+GEOFCS_KERNELS(bfloat16, geofcs::BFloat16, geofcs::BFloat16)
 #endif
 #if !defined(GEOFCS_ONLY) || GEOFCS_ONLY == 2
-GEOFCS_KERNELS(float16, geofcs::Float16)
+GEOFCS_KERNELS(float16, geofcs::Float16, geofcs::Float16)
+#endif
+#if !defined(GEOFCS_ONLY) || GEOFCS_ONLY == 3
+GEOFCS_KERNELS(bfloat16_fast, geofcs::Fast<geofcs::BFloat16>, geofcs::BFloat16)
+#endif
+#if !defined(GEOFCS_ONLY) || GEOFCS_ONLY == 4
+GEOFCS_KERNELS(float16_fast, geofcs::Fast<geofcs::Float16>, geofcs::Float16)
 #endif
 
 extern "C" __global__ void __launch_bounds__(1024, 1) carry_forward(const __grid_constant__ ScanParams p) {

@@ -13,6 +13,7 @@ __device__ inline float minus_infinity() { return __int_as_float(0xff800000); }
 struct Float32 {
     using Raw = float;
     static constexpr int DT_PART = 16, DT_PITCH = 20;  // ranks that a warp stages at once, numbers from row to row
+    static constexpr bool FAST = false;
     static constexpr bool PACKED = false;  // two numbers in a 32-bit register, products on tensor cores
     static __device__ float widen(Raw v) { return v; }
     static __device__ Raw narrow(float v) { return v; }
@@ -21,6 +22,7 @@ struct Float32 {
 struct BFloat16 {
     using Raw = unsigned short;
     static constexpr int DT_PART = 32, DT_PITCH = 40;
+    static constexpr bool FAST = false;
     static constexpr bool PACKED = true;
     static __device__ float widen(Raw v) { return __uint_as_float(static_cast<unsigned>(v) << 16); }
     static __device__ float widen_low(unsigned v) { return __uint_as_float(v << 16); }
@@ -43,6 +45,7 @@ struct BFloat16 {
 struct Float16 {
     using Raw = unsigned short;
     static constexpr int DT_PART = 32, DT_PITCH = 40;
+    static constexpr bool FAST = false;
     static constexpr bool PACKED = true;
     static __device__ float widen(Raw v) {
         float wide;
@@ -65,6 +68,13 @@ struct Float16 {
             : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
             : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
     }
+};
+
+// The usual case, which has kernels of its own: R a multiple of 8 up to 32, aligned factors padded to R + 8 numbers per
+// direction, the weights of all directions in shared memory at once. A third fewer instructions than the general ones.
+template <class Number>
+struct Fast : Number {
+    static constexpr bool FAST = true;
 };
 
 __device__ inline float exp2_fast(float v) {

@@ -195,7 +195,7 @@ __device__ inline void stage_map(const ScanParams& p, const Place& at, const voi
     using Raw = typename Number::Raw;
     const int row0 = at.tile_row * SIDE, col0 = at.tile_col * SIDE;
     const Raw* from = static_cast<const Raw*>(map) + at.batch * s.batch + at.channel0 * s.channel + row0 * s.row + col0 * s.col;
-    if (bytes == 16) {
+    if (Number::FAST || bytes == 16) {
         constexpr int AT_ONCE = 16 / sizeof(Raw), PER_POSITION = LANES / AT_ONCE;
 #pragma unroll 1
         for (unsigned i = threadIdx.x; i < SIDE * SIDE * PER_POSITION; i += THREADS) {
