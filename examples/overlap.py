@@ -44,13 +44,18 @@ def main(t1: Path, t2: Path, weights: Path, out: Path) -> None:
         folder = out / name_of(divisor)
         agreement = np.mean(labels(folder) == finest)
         jump = seam_ratio(score(folder), **run["plan"]["tiles"])
-        print(f"| {name_of(divisor)} | {jump:.2f} | {agreement:.2%} | {run['seconds']['tiles']:.0f} |")
+        print(f"| {label_of(divisor)} | {jump:.2f} | {agreement:.2%} | {run['seconds']['tiles']:.0f} |")
     draw(out, runs)
 
 
 def name_of(divisor: int | None) -> str:
-    """The overlap in words."""
+    """The overlap in words that may stand in a path."""
     return "none" if divisor is None else f"1-{divisor}"
+
+
+def label_of(divisor: int | None) -> str:
+    """The overlap in words, as a share of the tile."""
+    return name_of(divisor).replace("-", "/")
 
 
 def detected(t1: Path, t2: Path, weights: Path, out: Path, divisor: int | None) -> dict[str, Any]:
@@ -102,9 +107,9 @@ def draw(out: Path, runs: dict[int | None, dict[str, Any]]) -> None:
         corner = Axis(percent.shape[1], **run["plan"]["tiles"]).starts[1] - CROP // 2
         crop = percent[corner : corner + CROP, corner : corner + CROP]
         ax.imshow(crop, cmap="magma", vmin=np.percentile(crop, 1), vmax=np.percentile(crop, 99))
-        ax.set_title(f"overlap {name_of(divisor)}")
+        ax.set_title(f"overlap {label_of(divisor)}")
         ax.set_axis_off()
-    figure.savefig(out / "overlap.png", dpi=80)
+    figure.savefig(out / "overlap.jpg", dpi=80)
 
 
 if __name__ == "__main__":

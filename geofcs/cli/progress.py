@@ -83,6 +83,7 @@ class Bar:
     def done(self, folder: Path, run: dict[str, Any]) -> None:
         """Where the results lie."""
         self._finish()
+        self._progress.stop()
         for line in _closing_lines(folder, run):
             stderr.print(line, markup=False)
 
@@ -169,7 +170,8 @@ class _PixelRate(TextColumn):
         super().__init__("")
 
     def render(self, task: Any) -> Any:
-        rate = (task.finished_speed or task.speed or 0) * task.fields["pixels"] / 1e6
+        seconds = task.finished_time or task.elapsed or 0
+        rate = task.completed * task.fields["pixels"] / 1e6 / seconds if seconds else 0
         return f"{rate:6.2f} Mpx/s"
 
 
