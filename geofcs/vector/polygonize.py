@@ -68,10 +68,10 @@ def polygonize(
     Raises a `GeofcsError` of every kind but compute; then `out` is what it was before.
     """
     with open_source(change, probability, scheme) as source:
-        check_target(out, source.grid.crs, overwrite)
+        check_target(out, overwrite)
         areas = PixelAreas.of(source.grid)
-        if min_area > 0 and not areas.are_known:
-            raise InputError(f"{change}: has no CRS, so areas are not known: leave --min-area out")
+        if not areas.are_known:
+            _check_needs_no_place(change, out, min_area)
         stream = RegionStream(source.read, areas, source.nodata, min_area)
         maker = FeatureMaker(source.grid, source.scheme, date_t1, date_t2)
         found = _at_most(max_polygons, stream.regions(block, progress or _nobody), change)
@@ -82,6 +82,15 @@ def polygonize(
     return PolygonCounts(
         count, stream.dropped, {int(code): int(stream.tally.pixels[code]) for code in stream.tally.codes}
     )
+
+
+def _check_needs_no_place(change: str | Path, out: Path, min_area: float) -> None:
+    if min_area > 0:
+        raise InputError(f"{change}: has no CRS on the Earth, so areas are not known: leave --min-area out")
+    if out.suffix == ".geojson":
+        raise InputError(
+            f"{change}: has no CRS on the Earth, and GeoJSON holds longitude and latitude: write a .gpkg instead"
+        )
 
 
 def _at_most(limit: int, found: Iterable[Found], change: str | Path) -> Iterator[Found]:

@@ -21,7 +21,7 @@ from pyogrio.errors import DataLayerError, DataSourceError
 from rasterio.crs import CRS
 from rasterio.enums import WktVersion
 
-from geofcs.errors import InputError, OutputError, UsageError, VerificationError
+from geofcs.errors import OutputError, UsageError, VerificationError
 from geofcs.vector.features import GEOMETRY, SCHEMA
 
 LAYER = "changes"
@@ -34,7 +34,7 @@ WRITER_SETTINGS = {"OGR_SQLITE_SYNCHRONOUS": "OFF", "OGR_SQLITE_JOURNAL": "MEMOR
 Tables = Callable[[], dict[str, pd.DataFrame]]
 
 
-def check_target(out: Path, crs: CRS | None, overwrite: bool) -> None:
+def check_target(out: Path, overwrite: bool) -> None:
     """Refuse, before any work, an ending without a writer and a file that exists."""
     if out.suffix not in _FINISH:
         raise UsageError(f"{out}: polygons are written as {', '.join(_FINISH)}: give -o one of these endings")
@@ -42,10 +42,6 @@ def check_target(out: Path, crs: CRS | None, overwrite: bool) -> None:
         raise OutputError(f"{out}: exists; give another name, or --overwrite to replace it")
     if out.is_dir():
         raise OutputError(f"{out}: is a folder; give the name of a file")
-    if out.suffix == ".geojson" and crs is None:
-        raise InputError(
-            f"{out}: GeoJSON holds longitude and latitude, and the raster has no CRS: write a .gpkg instead"
-        )
 
 
 def write_features(out: Path, batches: Iterable[pa.RecordBatch], tables: Tables, crs: CRS | None, date: str) -> int:

@@ -21,6 +21,7 @@ from geofcs.vector.regions import BlockRegions, find_regions
 from tests.vector.rasters import write_raster
 
 ONE_REGION = np.ones((20, 20), np.uint8)
+LOCAL = 'LOCAL_CS["site",UNIT["metre",1],AXIS["x",EAST],AXIS["y",NORTH]]'
 CHECKERBOARD = (np.indices((150, 150)).sum(0) % 2).astype(np.uint8)
 
 
@@ -147,10 +148,11 @@ def test_more_polygons_than_allowed(tmp_path: Path) -> None:
     assert polygonize(change, tmp_path / "x.gpkg", max_polygons=11_250, block=64).polygons == 11_250
 
 
-def test_a_least_area_without_a_crs(tmp_path: Path) -> None:
-    change = write_raster(tmp_path / "change.tif", ONE_REGION, crs=None, transform=Affine.identity())
-    refused(InputError, "has no CRS.*--min-area", change, tmp_path / "x.gpkg", min_area=1)
-    refused(InputError, "GeoJSON holds longitude and latitude", change, tmp_path / "x.geojson")
+@pytest.mark.parametrize("crs", [None, CRS.from_wkt(LOCAL)], ids=["none", "local"])
+def test_areas_and_degrees_without_a_place_on_the_earth(tmp_path: Path, crs: CRS | None) -> None:
+    change = write_raster(tmp_path / "change.tif", ONE_REGION, crs=crs, transform=Affine.scale(2))
+    refused(InputError, r"has no CRS on the Earth.*--min-area", change, tmp_path / "x.gpkg", min_area=1)
+    refused(InputError, r"has no CRS on the Earth.*write a \.gpkg", change, tmp_path / "x.geojson")
 
 
 def test_a_polygon_that_is_not_valid_is_never_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
