@@ -59,13 +59,13 @@ def import_published(
     """Convert a published checkpoint to a native file; width, depths and ratio follow from its tensors.
 
     A VMamba file becomes a bare encoder, whose four output norms start fresh. Without `tile` the model was trained at
-    the size that its authors used for these classes. Raises `InputError` for whatever is wrong
-    with the file, naming every tensor that does not fit; `UsageError` where a whole model comes without its classes.
+    the size that its authors used for these classes. Raises `InputError` for whatever is wrong with the file, naming
+    every tensor that does not fit; `UsageError` where a whole model comes without its classes.
     """
     tensors = read_checkpoint(path)
     if "patch_embed.5.weight" in tensors:
         encoder, encoder_config = published_encoder(path, tensors)
-        return save_encoder(out, encoder, encoder_config, f"VMamba's own classification training ({path.name})")
+        return save_encoder(out, encoder, encoder_config, f"by the authors of VMamba, to classify ({path.name})", dtype)
     if classes is None:
         raise UsageError(f"{path}: holds a whole model: say --classes second, landsat or binary")
     model, config = published_model(path, tensors, classes)
@@ -94,13 +94,12 @@ def read_checkpoint(path: Path) -> Tensors:
 
 def published_model(path: Path, tensors: Tensors, classes: ClassScheme) -> tuple[MambaFCS, MambaFCSConfig]:
     """The Mamba-FCS that published tensors make, in eval mode."""
+    if not any(name.startswith("main_clf_cd.") for name in tensors):
+        first = next(iter(tensors))
+        raise InputError(f"{path}: is neither a Mamba-FCS nor a VMamba checkpoint; its first tensor is {first}")
     tensors = {name: tensor for name, tensor in tensors.items() if ".cross_attn." not in name}
-    heads = [name for name in ("aux_clf", "main_clf_cd") if f"{name}.final_conv.0.weight" in tensors]
-    if not heads:
-        raise InputError(
-            f"{path}: is neither a Mamba-FCS nor a VMamba checkpoint; its first tensor is {next(iter(tensors))}"
-        )
-    count = _length(path, tensors, "aux_clf.final_conv.0.weight", 0) if heads[0] == "aux_clf" else 1
+    is_binary = not any(name.startswith("aux_clf.") for name in tensors)
+    count = 1 if is_binary else _length(path, tensors, "aux_clf.final_conv.0.weight", 0)
     if count != classes.count:
         raise InputError(f"{path}: was made for {count} classes, but {classes.name} has {classes.count}: see --classes")
     config = MambaFCSConfig(_encoder_config(path, tensors), count)
@@ -110,14 +109,14 @@ def published_model(path: Path, tensors: Tensors, classes: ClassScheme) -> tuple
 
 
 def published_encoder(path: Path, tensors: Tensors) -> tuple[Encoder, EncoderConfig]:
-    """The encoder that VMamba's tensors make; its output norms, which they lack, are fresh."""
+    """The encoder that VMamba's tensors make; its output norms, which its files lack, are fresh."""
     tensors = {f"encoder.{name}": tensor for name, tensor in tensors.items() if not name.startswith("classifier.")}
     config = _encoder_config(path, tensors)
     encoder = without_memory(Encoder, config)
-    fresh = {published_name(f"encoder.norms.{level}"): width for level, width in enumerate(config.widths)}
-    tensors |= {f"{norm}.weight": torch.ones(width) for norm, width in fresh.items()}
-    tensors |= {f"{norm}.bias": torch.zeros(width) for norm, width in fresh.items()}
-    _fill(path, encoder, tensors, prefix="encoder.")
+    norms = {published_name(f"encoder.norms.{level}"): width for level, width in enumerate(config.widths)}
+    fresh = {f"{norm}.weight": torch.ones(width) for norm, width in norms.items()}
+    fresh |= {f"{norm}.bias": torch.zeros(width) for norm, width in norms.items()}
+    _fill(path, encoder, fresh | tensors, prefix="encoder.")
     return encoder, config
 
 

@@ -129,9 +129,11 @@ def save_weights(
     return WeightsInfo(MAMBA_FCS, config, classes, tile, trained, sha256)
 
 
-def save_encoder(path: Path, encoder: Encoder, config: EncoderConfig, trained: str) -> EncoderInfo:
+def save_encoder(
+    path: Path, encoder: Encoder, config: EncoderConfig, trained: str, dtype: torch.dtype = torch.float32
+) -> EncoderInfo:
     """Write a bare encoder in the same way."""
-    sha256 = _write(path, VMAMBA_ENCODER, encoder, asdict(config), {"trained": trained}, torch.float32)
+    sha256 = _write(path, VMAMBA_ENCODER, encoder, asdict(config), {"trained": trained}, dtype)
     return EncoderInfo(VMAMBA_ENCODER, config, trained, sha256)
 
 
@@ -236,16 +238,14 @@ def _info(path: Path, metadata: Mapping[str, str]) -> WeightsInfo | EncoderInfo:
 
 def _weights_info(header: dict[str, Any]) -> WeightsInfo:
     covers = header["classes"]["land_covers"]
+    classes = ClassScheme(
+        header["classes"]["name"], tuple(LandCover(cover["name"], tuple(cover["colour"])) for cover in covers)
+    )
+    config = mamba_fcs_config(header["config"])
+    if classes.count != config.classes:
+        raise ValueError(f"{classes.count} classes are named, the model has {config.classes}")
     return WeightsInfo(
-        architecture=header["architecture"],
-        config=mamba_fcs_config(header["config"]),
-        classes=ClassScheme(
-            header["classes"]["name"],
-            tuple(LandCover(cover["name"], tuple(cover["colour"])) for cover in covers),
-        ),
-        tile=header["tile"],
-        trained=header["trained"],
-        sha256=header["sha256"],
+        header["architecture"], config, classes, int(header["tile"]), header["trained"], header["sha256"]
     )
 
 

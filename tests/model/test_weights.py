@@ -129,6 +129,7 @@ HARMS: dict[str, Callable[[dict[str, Tensor], dict[str, Any]], object]] = {
     "another architecture, changeformer": lambda _, header: header.update(architecture="changeformer"),
     "cannot be understood": lambda _, header: header.pop("tile"),
     "understood .*surprise": lambda _, header: header["config"].update(surprise=1),
+    "understood .*5 classes are named, the model has 7": lambda _, header: header["config"].update(classes=7),
     "depths": lambda _, header: header["config"]["encoder"].update(depths=[1, 1]),
     "damaged": lambda tensors, _: tensors.pop("encoder.norms.0.weight"),
 }
