@@ -22,8 +22,8 @@ test-long: install
 	$(BIN)/python -m pytest -m long --timeout 3600
 
 lint: install
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
+	$(BIN)/ruff check geofcs tests examples
+	$(BIN)/ruff format --check geofcs tests examples
 	$(BIN)/mypy
 
 docs: install
