@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -69,14 +71,21 @@ def keep_output(module: nn.Module, name: str, seen: dict[str, list[Tensor]]) -> 
     module.register_forward_hook(keep)
 
 
-def test_the_released_model_for_second_imported_and_stored_gives_the_published_numbers(tmp_path: Path) -> None:
-    write_checkpoint(tmp_path / "second.pth", "mambafcs_base_second")
-    import_published(tmp_path / "second.pth", tmp_path / "second.safetensors", SECOND, tile=512)
-    assert_published_numbers(load_weights(tmp_path / "second.safetensors").model, "second_256")
+@pytest.fixture
+def large_files() -> Iterator[Path]:
+    """A folder that is gone after the test: a checkpoint has 800 MB, and pytest keeps its own folders."""
+    with TemporaryDirectory() as folder:
+        yield Path(folder)
 
 
-def test_the_released_model_for_landsat_in_the_other_layout_gives_the_published_numbers(tmp_path: Path) -> None:
-    path = tmp_path / "landsat.pth"
+def test_the_released_model_for_second_imported_and_stored_gives_the_published_numbers(large_files: Path) -> None:
+    write_checkpoint(large_files / "second.pth", "mambafcs_base_second")
+    import_published(large_files / "second.pth", large_files / "second.safetensors", SECOND, tile=512)
+    assert_published_numbers(load_weights(large_files / "second.safetensors").model, "second_256")
+
+
+def test_the_released_model_for_landsat_in_the_other_layout_gives_the_published_numbers(large_files: Path) -> None:
+    path = large_files / "landsat.pth"
     write_checkpoint(path, "mambafcs_base_landsat", prefix="module.", linears_as_convolutions=True)
     model, config = published_model(path, read_checkpoint(path), LANDSAT)
     assert (config.encoder.width, config.encoder.depths, config.encoder.drop_path) == (128, (2, 2, 15, 2), 0.6)
