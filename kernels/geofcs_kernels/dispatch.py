@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from types import ModuleType
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from geofcs_kernels import cuda, images, nvrtc
+from geofcs_kernels import cpu, cuda, images, nvrtc
 
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 """What x may be. Everything else (float64) is left to plain torch."""
@@ -24,6 +25,8 @@ def available(device_type: str) -> Availability:
     """Whether tensors of this kind of device ("cpu", "cuda") are served."""
     if device_type == "cuda":
         return _cuda()
+    if device_type == "cpu":
+        return Availability(True, cpu.instructions()) if cpu.library() else Availability(False, cpu.MISSING)
     return Availability(False, f"no kernels for devices of type {device_type}")
 
 
@@ -49,7 +52,7 @@ def forward(
     factors have x's dtype. dt_weight (4, D, R); dt_bias, a_log, skip (4, D). Returns (b, D, h, w) in x's dtype with
     channels last in memory. The recurrence runs in float32; products with dt_weight run in x's dtype, summed in float32.
     """
-    return cuda.forward(x, factors, dt_weight, dt_bias, a_log, skip)
+    return _of(x).forward(x, factors, dt_weight, dt_bias, a_log, skip)
 
 
 def backward(
@@ -59,4 +62,12 @@ def backward(
 
     Sums over positions and channels have a fixed order: the same call gives the same bits.
     """
-    return cuda.backward(grad, x, factors, dt_weight, dt_bias, a_log, skip)
+    return _of(x).backward(grad, x, factors, dt_weight, dt_bias, a_log, skip)
+
+
+def _of(x: Tensor) -> ModuleType:
+    """The module that serves x, which must be of a kind that the kernels know."""
+    modules = {"cpu": cpu, "cuda": cuda}
+    if x.device.type not in modules or x.dtype not in DTYPES:
+        raise ValueError(f"no kernels for {x.dtype} on {x.device.type}; use the plain torch path there")
+    return modules[x.device.type]
