@@ -10,10 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import geofcs_kernels
 import torch
 from torch import Tensor
-
-import geofcs_kernels
 
 # (b, D, H, W), rank, and how often Base runs the shape for a pair of 512 x 512 images.
 STAGES = [
@@ -95,7 +94,12 @@ def _inputs(shape: tuple[int, ...], rank: int, dtype: torch.dtype) -> list[Tenso
     x = draw(batch, height, width, channels).to(dtype)
     grad = draw(batch, height, width, channels).to(dtype).permute(0, 3, 1, 2)
     factors_weight = (draw(4, rank + PADDING, channels) / channels**0.5).to(dtype)
-    parameters = [draw(4, channels, rank) / rank**0.5, draw(4, channels) - 3, 0.5 * draw(4, channels), draw(4, channels)]
+    parameters = [
+        draw(4, channels, rank) / rank**0.5,
+        draw(4, channels) - 3,
+        0.5 * draw(4, channels),
+        draw(4, channels),
+    ]
     leaves = [t.requires_grad_() for t in (x, factors_weight, *parameters)]
     return [*leaves, grad]
 
@@ -193,7 +197,9 @@ def table(results: dict[str, Any]) -> str:
             for stage in results["stages"]:
                 time, copy = stage[name][what], stage["copy"]
                 total, copies = total + stage["weight"] * time, copies + stage["weight"] * copy
-                lines.append(f"  {stage['shape']!s:22} {time * 1e6:8.1f} us  {time / copy:6.1f}x of {copy * 1e6:.1f} us")
+                lines.append(
+                    f"  {stage['shape']!s:22} {time * 1e6:8.1f} us  {time / copy:6.1f}x of {copy * 1e6:.1f} us"
+                )
             lines.append(f"  weighted               {total * 1e6:8.0f} us  {total / copies:6.1f}x")
     return "\n".join(lines)
 

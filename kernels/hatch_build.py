@@ -33,7 +33,7 @@ ARCHITECTURES = (80, 86, 89, 90, 100, 120)
 X86 = {
     "baseline": [],
     "avx2": ["-mavx2", "-mfma"],
-    "avx512": [*"-mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mprefer-vector-width=512".split()],
+    "avx512": [*["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mfma", "-mprefer-vector-width=512"]],
 }
 
 

@@ -35,16 +35,16 @@ class FourDirectionScan(ctypes.Structure):
 def library() -> ctypes.CDLL | None:
     """The built library, or None."""
     try:
-        loaded = ctypes.CDLL(str(LIBRARY))
+        found = ctypes.CDLL(str(LIBRARY))
     except OSError:
         return None
-    loaded.geofcs_instructions.restype = ctypes.c_char_p
-    return loaded
+    found.geofcs_instructions.restype = ctypes.c_char_p
+    return found
 
 
 def instructions() -> str:
     """The instruction set that runs here."""
-    name: bytes = _loaded().geofcs_instructions()
+    name: bytes = loaded().geofcs_instructions()
     return name.decode()
 
 
@@ -65,7 +65,7 @@ def backward(
     image, maps, weight = scan.image, scan.maps, scan.parameters[0]
     batch, height, width, channels = image.shape
     rank = weight.shape[-1]
-    blocks = -(-channels // _loaded().geofcs_lanes())
+    blocks = -(-channels // loaded().geofcs_lanes())
     grad_x = torch.empty_like(image)
     grad_z = image.new_empty(4, batch * height * width, channels)
     grad_bc = image.new_zeros(blocks, batch, height, width, 4, 2)
@@ -110,7 +110,7 @@ class _Scan:
         parameters = FourDirectionScan(
             **{name: t.data_ptr() for name, t in named.items()}, **dict(zip(_FOUR_SIZES, sizes, strict=True))
         )
-        getattr(_loaded(), function)(ctypes.byref(parameters))
+        getattr(loaded(), function)(ctypes.byref(parameters))
 
 
 def _channels_last(image: Tensor) -> Tensor:
@@ -118,8 +118,9 @@ def _channels_last(image: Tensor) -> Tensor:
     return image.permute(0, 2, 3, 1).to(torch.float32).contiguous()
 
 
-def _loaded() -> ctypes.CDLL:
-    loaded = library()
-    if loaded is None:
+def loaded() -> ctypes.CDLL:
+    """The built library; an error that says what to install where it is missing."""
+    found = library()
+    if found is None:
         raise RuntimeError(MISSING)
-    return loaded
+    return found

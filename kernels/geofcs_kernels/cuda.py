@@ -9,7 +9,7 @@ import math
 import torch
 from torch import Tensor
 
-from geofcs_kernels import images, layout
+from geofcs_kernels import driver, images, layout
 from geofcs_kernels.driver import Module
 from geofcs_kernels.layout import CHANNEL_SUMS, LANES, SUFFIXES, THREADS, Kernel, ScanParams, shape_of
 
@@ -18,18 +18,28 @@ CLUSTER_TILES = (2, 4, 8, 16)
 """Numbers of tiles of a map that are scanned in one pass, by as many blocks that read each other's shared memory."""
 
 
+def module(device: int, variant: str) -> Module:
+    """A variant of the kernels, loaded on a GPU: one file with all of them, or a compilation for each."""
+    return _module(device, images.unit_of(variant))
+
+
 @functools.cache
-def _module(device: int, variant: str) -> Module:
-    """A variant of the kernels, loaded on a GPU."""
+def _module(device: int, unit: str) -> Module:
     with torch.cuda.device(device):
-        return Module(images.image_for(torch.cuda.get_device_capability(device), variant))
+        return Module(images.image_for(torch.cuda.get_device_capability(device), unit))
+
+
+def forget_modules() -> None:
+    """Load (or compile) the kernels anew at their next use."""
+    _module.cache_clear()
 
 
 @functools.cache
-def _limits(device: int) -> tuple[int, bool]:
-    """Shared memory that a block may have, and whether blocks can form clusters."""
-    properties = torch.cuda.get_device_properties(device)
-    return properties.shared_memory_per_block_optin, properties.major >= 9
+def _most_shared(device: int) -> int:
+    """Shared memory that a block may have."""
+    with torch.cuda.device(device):
+        torch.cuda.current_stream().synchronize()  # the driver's context exists from here on
+        return driver.shared_memory_limit(device)
 
 
 class _Scan:
@@ -44,7 +54,7 @@ class _Scan:
             (dt_weight * LOG2_E).to(x.dtype).contiguous(),
             *(t.to(torch.float32).contiguous() for t in (dt_bias, a_log, skip)),
         ]
-        self.most_shared, self.clusters = _limits(x.device.index)
+        self._variant = ""
         shape, at_once = self.shape, _factor_bytes(self.factors)
         self.parameters = ScanParams(
             x=x.data_ptr(),
@@ -77,8 +87,9 @@ class _Scan:
 
     def _shared_target(self, least: int) -> int:
         """What keeps two blocks on a multiprocessor, where one direction's weights alone would; else what fits."""
-        both = (self.most_shared - 1024) // 2
-        return both if least <= both else self.most_shared
+        most = _most_shared(self.x.device.index)
+        both = (most - 1024) // 2
+        return both if least <= both else most
 
     def carry(self, which: str, recurrences: int) -> None:
         """The kernel between two passes, with as many warps as have some chunks each to join."""
@@ -88,7 +99,7 @@ class _Scan:
     def _launch(self, kernel: str, blocks: tuple[int, int], threads: int, shared: int, cluster: int) -> None:
         device = self.x.device
         with torch.cuda.device(device):
-            _module(device.index, self._variant).launch(
+            module(device.index, self._variant).launch(
                 kernel,
                 self.parameters,
                 blocks=blocks,
@@ -104,9 +115,7 @@ class _Scan:
         return self.x.new_empty(shape.batch, 4, shape.chunks, shape.channels, dtype=torch.float32)
 
 
-def forward(
-    x: Tensor, factors: Tensor, dt_weight: Tensor, dt_bias: Tensor, a_log: Tensor, skip: Tensor
-) -> Tensor:
+def forward(x: Tensor, factors: Tensor, dt_weight: Tensor, dt_bias: Tensor, a_log: Tensor, skip: Tensor) -> Tensor:
     """`geofcs_kernels.forward` on a GPU."""
     scan = _Scan(x, factors, dt_weight, dt_bias, a_log, skip)
     y = _channels_last(x)
@@ -117,7 +126,7 @@ def forward(
     if tiles == 1:
         scan.launch(layout.FORWARD_WHOLE)
         return y
-    if scan.clusters and tiles in CLUSTER_TILES:
+    if tiles in CLUSTER_TILES and torch.cuda.get_device_capability(x.device) >= (9, 0):
         scan.launch(layout.FORWARD_CLUSTER, cluster=tiles)
         return y
     gain, state = scan.summaries(), scan.summaries()
@@ -137,10 +146,9 @@ def backward(
     grad_x = _channels_last(x)
     if grad_x.numel() == 0:
         return tuple(torch.zeros_like(t) for t in (x, factors, dt_weight, dt_bias, a_log, skip))
-    wide = {"dtype": torch.float32, "device": x.device}
     grad_z = x.new_empty(4, shape.batch, shape.height, shape.width, shape.channels)
-    grad_bc = torch.empty(shape.groups, shape.batch, shape.height, shape.width, 4, 2, **wide)
-    sums = torch.empty(shape.batch * shape.tiles, CHANNEL_SUMS, shape.channels, **wide)
+    grad_bc = x.new_empty(shape.groups, shape.batch, shape.height, shape.width, 4, 2, dtype=torch.float32)
+    sums = x.new_empty(shape.batch * shape.tiles, CHANNEL_SUMS, shape.channels, dtype=torch.float32)
     summaries = {name: scan.summaries() for name in ("gain", "state", "adjoint")}
     parameters = scan.parameters
     parameters.grad_y, parameters.grad_y_strides = grad.data_ptr(), _strides(grad)
@@ -207,7 +215,7 @@ def _factor_bytes(factors: Tensor) -> int:
 
 def _numbers_behind(t: Tensor) -> int:
     """How many numbers a tensor's memory holds behind its last one."""
-    last = t.storage_offset() + sum((n - 1) * s for n, s in zip(t.shape, t.stride(), strict=True))
+    last = int(t.storage_offset()) + sum((n - 1) * s for n, s in zip(t.shape, t.stride(), strict=True))
     return t.untyped_storage().nbytes() // t.element_size() - 1 - last
 
 

@@ -12,6 +12,7 @@ from geofcs_kernels import cpu, cuda, images, nvrtc
 
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 """What x may be. Everything else (float64) is left to plain torch."""
+MODULES: dict[str, ModuleType] = {"cpu": cpu, "cuda": cuda}
 
 
 class Availability(NamedTuple):
@@ -43,16 +44,15 @@ def _cuda() -> Availability:
     return Availability(False, nvrtc.MISSING)
 
 
-def forward(
-    x: Tensor, factors: Tensor, dt_weight: Tensor, dt_bias: Tensor, a_log: Tensor, skip: Tensor
-) -> Tensor:
+def forward(x: Tensor, factors: Tensor, dt_weight: Tensor, dt_bias: Tensor, a_log: Tensor, skip: Tensor) -> Tensor:
     """Four selective scans over a map, summed: `geofcs.model.scan.four_direction_scan_definition`.
 
     Shapes: x (b, D, h, w) of float32, bfloat16 or float16; factors (b, 4, R + 2, h, w); any strides, none is copied if
     factors have x's dtype. dt_weight (4, D, R); dt_bias, a_log, skip (4, D). Returns (b, D, h, w) in x's dtype with
     channels last in memory. The recurrence runs in float32; products with dt_weight run in x's dtype, summed in float32.
     """
-    return _of(x).forward(x, factors, dt_weight, dt_bias, a_log, skip)
+    result: Tensor = _of(x).forward(x, factors, dt_weight, dt_bias, a_log, skip)
+    return result
 
 
 def backward(
@@ -62,12 +62,12 @@ def backward(
 
     Sums over positions and channels have a fixed order: the same call gives the same bits.
     """
-    return _of(x).backward(grad, x, factors, dt_weight, dt_bias, a_log, skip)
+    gradients: tuple[Tensor, ...] = _of(x).backward(grad, x, factors, dt_weight, dt_bias, a_log, skip)
+    return gradients
 
 
 def _of(x: Tensor) -> ModuleType:
     """The module that serves x, which must be of a kind that the kernels know."""
-    modules = {"cpu": cpu, "cuda": cuda}
-    if x.device.type not in modules or x.dtype not in DTYPES:
+    if x.device.type not in MODULES or x.dtype not in DTYPES:
         raise ValueError(f"no kernels for {x.dtype} on {x.device.type}; use the plain torch path there")
-    return modules[x.device.type]
+    return MODULES[x.device.type]

@@ -12,6 +12,7 @@ from typing import Any
 
 _MAX_DYNAMIC_SHARED = 8  # CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
 _NON_PORTABLE_CLUSTER = 14  # CU_FUNC_ATTRIBUTE_NON_PORTABLE_CLUSTER_SIZE_ALLOWED
+_SHARED_MEMORY_LIMIT = 97  # CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN
 _ATTRIBUTE_CLUSTER = 4  # CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION
 
 
@@ -44,6 +45,14 @@ def _call(name: str, *arguments: Any) -> None:
         text = ctypes.c_char_p()
         library.cuGetErrorString(status, ctypes.byref(text))
         raise DriverError(f"{name}: {(text.value or b'unknown error').decode()} (CUDA error {status})")
+
+
+def shared_memory_limit(device: int) -> int:
+    """Bytes of shared memory that a block of a GPU may be given."""
+    handle, value = ctypes.c_int(), ctypes.c_int()
+    _call("cuDeviceGet", ctypes.byref(handle), device)
+    _call("cuDeviceGetAttribute", ctypes.byref(value), _SHARED_MEMORY_LIMIT, handle)
+    return value.value
 
 
 class Module:

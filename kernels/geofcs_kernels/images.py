@@ -18,12 +18,16 @@ VARIANTS = ("float32", "bfloat16", "float16", "bfloat16_fast", "float16_fast")
 """Groups of kernels, in the order of `GEOFCS_ONLY` in kernels.cu."""
 
 
-def image_for(capability: tuple[int, int], variant: str) -> bytes:
-    """The kernels for one compute capability and variant, as the driver loads them."""
-    if BUILT.exists():
+def unit_of(variant: str) -> str:
+    """What holds a variant: the fat binary, "all", or a compilation of its own."""
+    return "all" if BUILT.exists() else variant
+
+
+def image_for(capability: tuple[int, int], unit: str) -> bytes:
+    """The kernels of a unit for one compute capability, as the driver loads them."""
+    if unit == "all":
         return BUILT.read_bytes()
-    options = [f"--std=c++17 -DGEOFCS_ONLY={VARIANTS.index(variant)} -I{SOURCES}".split(), nvrtc.target(capability)]
-    arguments = [*options[0], options[1]]
+    arguments = ["--std=c++17", f"-DGEOFCS_ONLY={VARIANTS.index(unit)}", f"-I{SOURCES}", nvrtc.target(capability)]
     kept = cache_directory() / f"{_fingerprint(arguments)}.cubin"
     if kept.exists():
         return kept.read_bytes()

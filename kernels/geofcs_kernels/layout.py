@@ -35,7 +35,15 @@ class ScanParams(ctypes.Structure):
             (name, ctypes.c_int)
             for name in (
                 *("batch", "channels", "height", "width", "rank", "tile_rows", "tile_cols", "chunks"),
-                *("rank_padded", "weight_slots", "zero_fill", "factor_bytes", "weight_bytes", "x_bytes", "grad_y_bytes"),
+                *(
+                    "rank_padded",
+                    "weight_slots",
+                    "zero_fill",
+                    "factor_bytes",
+                    "weight_bytes",
+                    "x_bytes",
+                    "grad_y_bytes",
+                ),
             )
         ]
     )

@@ -2,6 +2,7 @@
 // GEOFCS_ONLY its number.
 #include "backward.cuh"
 #include "forward.cuh"
+#include "selective.cuh"
 
 using geofcs::Pass;
 using geofcs::ScanParams;
@@ -45,3 +46,15 @@ extern "C" __global__ void __launch_bounds__(1024, 1) carry_both(const __grid_co
     const bool against = blockIdx.x % 2;
     geofcs::carry_chunks(p, against ? p.adjoint : p.state, against, blockIdx.x / 2);
 }
+
+#if !defined(GEOFCS_ONLY) || GEOFCS_ONLY == 0
+extern "C" __global__ void selective_forward(const __grid_constant__ geofcs::SelectiveParams p) {
+    const geofcs::int64 i = static_cast<geofcs::int64>(blockIdx.x) * blockDim.x + threadIdx.x;
+    if (i < p.batch * p.channels) geofcs::selective_forward(p, i);
+}
+
+extern "C" __global__ void selective_backward(const __grid_constant__ geofcs::SelectiveParams p) {
+    const geofcs::int64 i = static_cast<geofcs::int64>(blockIdx.x) * blockDim.x + threadIdx.x;
+    if (i < p.batch * p.channels) geofcs::selective_backward(p, i);
+}
+#endif
