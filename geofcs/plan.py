@@ -12,6 +12,7 @@ from geofcs.blocks import BlockJob
 from geofcs.errors import InputError
 from geofcs.journal import Plan
 from geofcs.model.config import activation_bytes
+from geofcs.model.kernels import choice_for
 from geofcs.model.weights import WeightsInfo, read_weights_info
 from geofcs.scene import SceneOptions, ScenePair, plan_pair
 from geofcs.scoring import ModelSource, chosen_device, chosen_precision
@@ -87,7 +88,7 @@ class DetectPlan:
                 "precision": self.source.precision,
                 "batch": self.batch,
                 "threads": self.threads,
-                "kernel": "torch",
+                "kernel": choice_for(self.source.device).name,
             },
             "products": {"threshold": self.threshold, "landcover": self.landcover},
         }

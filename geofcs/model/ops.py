@@ -1,4 +1,4 @@
-"""The four-direction scan as one torch operator, and the one place that says which implementation runs.
+"""The four-direction scan as one torch operator, by compiled kernels where `kernels` finds them, else in plain torch.
 
 `geofcs::four_direction_scan` is defined by `scan.four_direction_scan_definition`. Its implementations take any floating
 dtype and any strides, and return channels-last memory, which is what the layer norm after it reads.
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from geofcs.model import vectorised_scan
+from geofcs.model.kernels import kernels_for
 
 
 class Implementation(NamedTuple):
@@ -28,9 +29,12 @@ PLAIN_TORCH = Implementation(
 )
 
 
-def implementation_for(_x: Tensor) -> Implementation:
+def implementation_for(x: Tensor) -> Implementation:
     """What runs the scan of a map, by its device and dtype."""
-    return PLAIN_TORCH
+    kernels = kernels_for(x.device.type)
+    if kernels is None or x.dtype not in kernels.DTYPES:
+        return PLAIN_TORCH
+    return Implementation(kernels.forward, kernels.backward)
 
 
 # Operators are defined in torch's schema language and not with `torch.library.custom_op`, whose first call imports
