@@ -1,0 +1,126 @@
+"""VSS blocks and the encoder, prepared for inference; maps are (b, h, w, c) throughout and change in place."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from geofcs.model.encoder import Encoder, HalvingConv
+from geofcs.model.inference.choice import pointwise_for
+from geofcs.model.inference.folding import Convolution, Product
+from geofcs.model.inference.pointwise import IMAGE_CHANNELS
+from geofcs.model.ops import four_direction_scan
+from geofcs.model.vss import DIRECTIONS, MLP, SS2D, VSSBlock
+
+PADDING = 8
+"""R + 2 factors per direction are laid out as R + 8, so that each direction's begin at a multiple of 16 bytes."""
+
+
+class Norm:
+    """A layer norm."""
+
+    def __init__(self, norm: nn.LayerNorm) -> None:
+        self._weight, self._bias = norm.weight.detach().float(), norm.bias.detach().float()
+
+    def __call__(self, x: Tensor, offset: Tensor | None = None) -> Tensor:
+        """Of x + offset, (b, h, w, c) and (c)."""
+        return pointwise_for(x).layer_norm(x, self._weight, self._bias, offset)
+
+    def gelu(self, x: Tensor) -> Tensor:
+        """GELU of the norm."""
+        return pointwise_for(x).layer_norm_gelu(x, self._weight, self._bias)
+
+
+class Scan:
+    """`vss.SS2D`."""
+
+    def __init__(self, scan: SS2D, dtype: torch.dtype) -> None:
+        self._widen = Product.of(scan.widen, dtype)
+        self._filters = scan.conv.weight.detach().float()[:, 0].permute(1, 2, 0).contiguous()
+        self._rows = scan.factors_weight.shape[1]
+        padded = nn.functional.pad(scan.factors_weight.detach(), (0, 0, 0, PADDING - 2))
+        self._factors = Product(padded.flatten(0, 1), None, dtype)
+        self._parameters = [p.detach().float() for p in (scan.dt_weight, scan.dt_bias, scan.a_log, scan.skip)]
+        self._norm = Norm(scan.norm)
+        self._narrow = Product.of(scan.narrow, dtype)
+
+    def add_to(self, total: Tensor, x: Tensor) -> None:
+        """Add the scan of x to `total`."""
+        image = pointwise_for(x).depthwise_silu(self._widen(x), self._filters)
+        factors = torch.unflatten(self._factors(image), -1, (DIRECTIONS, -1))[..., : self._rows]
+        y = four_direction_scan(image.permute(0, 3, 1, 2), factors.permute(0, 3, 4, 1, 2), *self._parameters)
+        self._narrow.add_to(total, self._norm(y.permute(0, 2, 3, 1)))
+
+
+class PreparedMLP:
+    """`vss.MLP` without the bias of its last layer."""
+
+    def __init__(self, mlp: MLP, dtype: torch.dtype) -> None:
+        self._widen = Product.of(mlp.widen, dtype)
+        self._narrow = Product(mlp.narrow.weight, None, dtype)
+        self.bias = mlp.narrow.bias.detach().float()
+
+    def add_to(self, total: Tensor, x: Tensor) -> None:
+        """Add the MLP of x, but for its `bias`, to `total`."""
+        self._narrow.add_to(total, self._widen.gelu(x))
+
+
+class Blocks:
+    """VSS blocks, one after the other.
+
+    Products end by adding to x in place. The MLPs' biases cannot be part of that: they are summed up beforehand, norms
+    add the sum so far as they read x, and the last sum is added at the end.
+    """
+
+    def __init__(self, blocks: Sequence[VSSBlock], dtype: torch.dtype) -> None:
+        self._blocks = [
+            (Norm(block.scan_norm), Scan(block.scan, dtype), Norm(block.mlp_norm), PreparedMLP(block.mlp, dtype))
+            for block in blocks
+        ]
+        biases = torch.stack([mlp.bias for *_, mlp in self._blocks])
+        self._offsets: list[Tensor | None] = [None, *biases.cumsum(0)]
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """(b, h, w, c), changed in place and returned."""
+        for (scan_norm, scan, mlp_norm, mlp), offset in zip(self._blocks, self._offsets, strict=False):
+            scan.add_to(x, scan_norm(x, offset))
+            mlp.add_to(x, mlp_norm(x, offset))
+        return x.add_(self._offsets[-1])
+
+
+class Halving:
+    """`encoder.HalvingConv`."""
+
+    def __init__(self, layer: HalvingConv, dtype: torch.dtype, inputs: int | None = None) -> None:
+        self._conv, self._norm = Convolution(layer.conv, dtype, inputs), Norm(layer.norm)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """(b, h, w, inputs) -> (b, ceil(h / 2), ceil(w / 2), outputs)."""
+        return self._norm(self._conv(x))
+
+    def gelu(self, x: Tensor) -> Tensor:
+        """GELU of the same."""
+        return self._norm.gelu(self._conv(x))
+
+
+class PreparedEncoder:
+    """`encoder.Encoder`."""
+
+    def __init__(self, encoder: Encoder, dtype: torch.dtype) -> None:
+        self._first = Halving(encoder.patch_embedding.first, dtype, IMAGE_CHANNELS)
+        halvings = [encoder.patch_embedding.second, *encoder.halvings]
+        self._levels = [
+            (Halving(halving, dtype), Blocks(list(stage), dtype), Norm(norm))
+            for halving, stage, norm in zip(halvings, encoder.stages, encoder.norms, strict=True)
+        ]
+
+    def __call__(self, images: Tensor) -> list[Tensor]:
+        """Normalised images (b, h, w, 8) -> four maps (b, h / s, w / s, c), shallowest first."""
+        x = self._first.gelu(images)
+        features = []
+        for halving, blocks, norm in self._levels:
+            x = blocks(halving(x))
+            features.append(norm(x))
+        return features

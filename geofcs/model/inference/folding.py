@@ -1,0 +1,92 @@
+"""Layers as inference runs them: batch norms folded into convolutions, weights in the dtype and layout of products."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from geofcs.model.fusion import ConvNorm
+
+
+class Product:
+    """A linear layer or 1x1 convolution over the channels of maps (b, h, w, inputs)."""
+
+    def __init__(self, weight: Tensor, bias: Tensor | None, dtype: torch.dtype) -> None:
+        self.weight = weight.detach().to(dtype).contiguous()
+        self.bias = None if bias is None else bias.detach().to(dtype)
+
+    @staticmethod
+    def of(layer: nn.Linear | nn.Conv2d | ConvNorm, dtype: torch.dtype) -> Product:
+        """The layer's weights, any batch norm folded in."""
+        weight, bias = folded(layer)
+        bare = not isinstance(layer, ConvNorm) and layer.bias is None
+        return Product(weight.flatten(1), None if bare else bias, dtype)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """(b, h, w, inputs) -> (b, h, w, outputs)."""
+        return F.linear(x, self.weight, self.bias)
+
+    def relu(self, x: Tensor) -> Tensor:
+        """The same, negative values replaced by 0."""
+        if x.is_cuda and self.bias is not None:
+            return _activated(self.bias, x, self.weight, use_gelu=False)
+        return F.relu_(self(x))
+
+    def gelu(self, x: Tensor) -> Tensor:
+        """GELU of the same; by tanh (off by 5e-4 at most) where a GPU computes in 16 bits, as its products end in that."""
+        if x.is_cuda and self.bias is not None and x.dtype != torch.float32:
+            return _activated(self.bias, x, self.weight, use_gelu=True)
+        return F.gelu(self(x))
+
+    def add_to(self, total: Tensor, x: Tensor) -> None:
+        """Add the product of x, without bias, to `total` (b, h, w, outputs) in place."""
+        total.view(-1, total.shape[-1]).addmm_(x.reshape(-1, x.shape[-1]), self.weight.T)
+
+
+class Convolution:
+    """A convolution over maps (b, h, w, inputs), padded by half its kernel."""
+
+    def __init__(self, layer: nn.Conv2d | ConvNorm, dtype: torch.dtype, inputs: int | None = None) -> None:
+        weight, bias = folded(layer)
+        if inputs is not None:
+            weight = F.pad(weight, (0, 0, 0, 0, 0, inputs - weight.shape[1]))
+        convolution = layer.conv if isinstance(layer, ConvNorm) else layer
+        self._stride = convolution.stride
+        self._padding = (weight.shape[2] // 2, weight.shape[3] // 2)
+        self._weight = weight.to(dtype).contiguous(memory_format=torch.channels_last)
+        self._bias = bias.to(dtype)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """(b, h, w, inputs) -> (b, h / stride, w / stride, outputs)."""
+        image = x.permute(0, 3, 1, 2)
+        return F.conv2d(image, self._weight, self._bias, self._stride, self._padding).permute(0, 2, 3, 1)
+
+    def relu(self, x: Tensor) -> Tensor:
+        """The same, negative values replaced by 0."""
+        if not x.is_cuda:
+            return F.relu_(self(x))
+        image = x.permute(0, 3, 1, 2)
+        y: Tensor = torch.cudnn_convolution_relu(
+            image, self._weight, self._bias, self._stride, self._padding, (1, 1), 1
+        )
+        return y.permute(0, 2, 3, 1)
+
+
+def folded(layer: nn.Linear | nn.Conv2d | ConvNorm) -> tuple[Tensor, Tensor]:
+    """Weight and bias (zeros if there is none) that do what the layer, and the batch norm behind it, do in eval mode."""
+    inner = layer.conv if isinstance(layer, ConvNorm) else layer
+    weight = inner.weight.detach()
+    bias = weight.new_zeros(weight.shape[0]) if inner.bias is None else inner.bias.detach()
+    if not isinstance(layer, ConvNorm):
+        return weight, bias
+    norm = layer.norm
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    scale = norm.weight.detach() * torch.rsqrt(norm.running_var + norm.eps)
+    return weight * scale[:, None, None, None], (bias - norm.running_mean) * scale + norm.bias.detach()
+
+
+def _activated(bias: Tensor, x: Tensor, weight: Tensor, *, use_gelu: bool) -> Tensor:
+    y: Tensor = torch._addmm_activation(bias, x.reshape(-1, x.shape[-1]), weight.T, use_gelu=use_gelu)
+    return y.view(*x.shape[:-1], -1)
