@@ -1,0 +1,196 @@
+"""The training loss of Mamba-FCS (paper, section III-E): every term finite, with a gradient that points the right way.
+
+Where the published code is undefined, these terms are not. A term without a pixel to look at is 0. The SeK term takes
+the logarithm of a kappa that may be negative: below `SMALLEST_KAPPA` it goes on linearly, with the slope it has there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from geofcs.classes import IGNORE, NO_CHANGE
+from geofcs.model.interface import Logits
+
+CHANGED = 1
+
+SMALLEST_KAPPA = 0.01
+"""Below it -log(kappa) is continued by its tangent: its slope, a hundred, is as steep as the term ever gets."""
+
+SMALLEST_MASS = 1e-12
+"""Below it, what the soft confusion holds is not blown up to one: its gradient would overflow."""
+
+EPSILON = 1e-7
+IOU_EPSILON = 1e-6
+IOU_EXPONENT = 1.5
+IOU_WEIGHT = 0.5
+
+
+class Labels(NamedTuple):
+    """The truth for a batch, each (b, h, w) int64, 255 = ignored.
+
+    `change` is 0 or 1; `t1` and `t2` are class ids, 0 = no change, or None for a binary model.
+    """
+
+    change: Tensor
+    t1: Tensor | None
+    t2: Tensor | None
+
+
+@dataclass(frozen=True)
+class LossWeights:
+    """What each term counts in the total; those of a land cover count per date. The defaults are the paper's.
+
+    With `absent_classes` a class without a changed pixel in the batch takes nearly all the weight in the IoU of the SeK
+    term, which then hardly changes: as published. Without it such classes are left out.
+    """
+
+    ce_change: float = 1.0
+    ce_cover: float = 0.5
+    lovasz_change: float = 0.5
+    lovasz_cover: float = 0.5
+    similarity: float = 0.05
+    sek: float = 0.5
+    absent_classes: bool = True
+
+
+class LossTerms(NamedTuple):
+    """Each term before its weight, and the weighted sum: scalars, all finite; what a binary model lacks is 0."""
+
+    ce_change: Tensor
+    ce_t1: Tensor
+    ce_t2: Tensor
+    lovasz_change: Tensor
+    lovasz_t1: Tensor
+    lovasz_t2: Tensor
+    similarity: Tensor
+    sek: Tensor
+    total: Tensor
+
+
+def change_loss(logits: Logits, labels: Labels, weights: LossWeights) -> LossTerms:
+    """The loss of one batch, in float32 (or float64, if the logits are), whatever autocast says."""
+    with torch.autocast(logits.change.device.type, enabled=False):
+        change = _two_channels(_at_least_float32(logits.change))
+        ce_change, lovasz_change = cross_entropy(change, labels.change), lovasz(change.softmax(1), labels.change)
+        if logits.t1 is None or logits.t2 is None or labels.t1 is None or labels.t2 is None:
+            zero = _nothing(change)
+            total = weights.ce_change * ce_change + weights.lovasz_change * lovasz_change
+            return LossTerms(ce_change, zero, zero, lovasz_change, zero, zero, zero, zero, total)
+        dates = _at_least_float32(logits.t1), _at_least_float32(logits.t2)
+        scores = dates[0].softmax(1), dates[1].softmax(1)
+        covers = _covers_only(labels.t1), _covers_only(labels.t2)
+        ce = [cross_entropy(each, cover) for each, cover in zip(dates, covers, strict=True)]
+        lov = [lovasz(each, cover) for each, cover in zip(scores, covers, strict=True)]
+        alike = similarity(*scores, labels.t1 == NO_CHANGE)
+        changed = [torch.where(labels.change == CHANGED, cover, IGNORE) for cover in covers]
+        sek = sek_loss(scores, (changed[0], changed[1]), weights.absent_classes)
+        total = (
+            weights.ce_change * ce_change + weights.ce_cover * (ce[0] + ce[1])
+            + weights.lovasz_change * lovasz_change + weights.lovasz_cover * (lov[0] + lov[1])
+            + weights.similarity * alike + weights.sek * sek
+        )  # fmt: skip
+    return LossTerms(ce_change, ce[0], ce[1], lovasz_change, lov[0], lov[1], alike, sek, total)
+
+
+def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    """Mean cross-entropy of (b, K, h, w) over the pixels that are not ignored; 0 if all are."""
+    count = (labels != IGNORE).sum().clamp(min=1)
+    return F.cross_entropy(logits, labels, ignore_index=IGNORE, reduction="sum") / count
+
+
+def lovasz(scores: Tensor, labels: Tensor) -> Tensor:
+    """Lovasz-Softmax of (b, K, h, w) probabilities over the whole batch, mean over the classes that occur; 0 if none.
+
+    (Berman et al., CVPR 2018, equations 8 and 11.)
+    """
+    known = labels != IGNORE
+    likely = scores.movedim(1, -1)[known]  # (n, K)
+    truth = F.one_hot(labels[known], scores.shape[1]).to(likely.dtype)
+    errors, order = (truth - likely).abs().sort(dim=0, descending=True)
+    per_class = (errors * _jaccard_steps(truth.gather(0, order))).sum(0)
+    occurs = truth.any(0)
+    return (per_class * occurs).sum() / occurs.sum().clamp(min=1)
+
+
+def _jaccard_steps(truth: Tensor) -> Tensor:
+    """How much the Jaccard loss grows with each pixel of (n, K) one-hot truth got wrong, from the first row down.
+
+    Written without the difference of two nearly equal losses, which float32 cannot hold for many pixels.
+    """
+    missed, size = truth.cumsum(0), truth.sum(0)
+    common = size - missed
+    union = size + (1 - truth).cumsum(0)
+    return torch.where(truth > 0, 1 / union.clamp(min=1), common / (union * (union - 1)).clamp(min=1))
+
+
+def similarity(scores_t1: Tensor, scores_t2: Tensor, unchanged: Tensor) -> Tensor:
+    """How far the dates' probabilities (b, K, h, w) are apart where nothing changed: mean square over all entries."""
+    return ((scores_t1 - scores_t2) * unchanged[:, None]).square().mean()
+
+
+def sek_loss(scores: tuple[Tensor, Tensor], labels: tuple[Tensor, Tensor], absent_classes: bool) -> Tensor:
+    """-log of a soft SeK - 0.5 log of its IoU, at least 0; 0 where nothing changed.
+
+    `scores` are both dates' probabilities (b, K, h, w), `labels` (b, h, w) their ids 1..K-1 in changed pixels and 255
+    everywhere else.
+    """
+    dates = [
+        _kappa_and_iou(likely, ids, absent_classes)
+        for likely, ids in zip(scores, labels, strict=True)
+        if bool((ids != IGNORE).any())
+    ]
+    if not dates:
+        return _nothing(scores[0]) + _nothing(scores[1])
+    kappa, iou = (torch.stack(each).mean() for each in zip(*dates, strict=True))
+    gain = (IOU_EXPONENT * iou).exp()
+    above = kappa.clamp(min=SMALLEST_KAPPA)
+    slope = (gain / (SMALLEST_KAPPA * gain + EPSILON)).detach()
+    value = -(above * gain + EPSILON).log() + slope * (above - kappa) - IOU_WEIGHT * (iou + IOU_EPSILON).log()
+    return value.clamp(min=0)
+
+
+def _kappa_and_iou(scores: Tensor, labels: Tensor, absent_classes: bool) -> tuple[Tensor, Tensor]:
+    """Soft kappa and weighted soft IoU of one date over the classes 1..K-1."""
+    known = labels != IGNORE
+    likely = scores[:, 1:].movedim(1, -1)[known]  # (n, K - 1)
+    truth = F.one_hot(labels[known] - 1, scores.shape[1] - 1).to(likely.dtype)
+    confusion = likely.T @ truth  # rows predicted, columns true
+    kappa = _kappa(confusion / confusion.sum().clamp(min=SMALLEST_MASS))
+    common, counts = confusion.diagonal(), truth.sum(0)
+    iou = common / (likely.sum(0) + counts - common + EPSILON)
+    weight = 1 / (counts + 1 + EPSILON).log()
+    if not absent_classes:
+        weight = weight * (counts > 0)
+    return kappa, (iou * weight / weight.sum()).sum()
+
+
+def _kappa(shares: Tensor) -> Tensor:
+    """Cohen's kappa of a confusion matrix that sums to one, in sums of terms that do not cancel."""
+    predicted, true = shares.sum(1), shares.sum(0)
+    agreed_beyond_chance = (shares.diagonal() - predicted * true).sum()
+    disagreed_by_chance = (predicted * (1 - true)).sum()
+    return agreed_beyond_chance / (disagreed_by_chance + EPSILON)
+
+
+def _two_channels(logits: Tensor) -> Tensor:
+    """Change logits (b, 2, h, w), made from one sigmoid logit if that is what there is."""
+    return torch.cat([torch.zeros_like(logits), logits], 1) if logits.shape[1] == 1 else logits
+
+
+def _at_least_float32(logits: Tensor) -> Tensor:
+    return logits if logits.dtype == torch.float64 else logits.float()
+
+
+def _covers_only(labels: Tensor) -> Tensor:
+    """Labels with "no change" ignored."""
+    return torch.where(labels == NO_CHANGE, IGNORE, labels)
+
+
+def _nothing(tensor: Tensor) -> Tensor:
+    """A 0 that belongs to the graph, so that a backward pass finds its way."""
+    return tensor.flatten()[:0].sum()
