@@ -1,15 +1,17 @@
 # Thin targets: each is a line that works by hand as well (README, "By hand").
 PYTHON ?= python3
 VENV   ?= .venv
-BIN     = $(VENV)/bin
+BIN     = $(abspath $(VENV))/bin
+# What the kernels are built from: a change builds them anew.
+KERNELS = $(wildcard kernels/geofcs_kernels/csrc/*/*)
 
 .PHONY: demo test test-long lint docs install clean
 
 install: $(VENV)/installed
 
-$(VENV)/installed: pyproject.toml constraints.txt
+$(VENV)/installed: pyproject.toml constraints.txt kernels/pyproject.toml kernels/hatch_build.py $(KERNELS)
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]' --editable ./kernels
 	touch $@
 
 demo: install
@@ -17,17 +19,20 @@ demo: install
 
 test: lint
 	$(BIN)/python -m pytest -m 'not long'
+	cd kernels && $(BIN)/python -m pytest -m 'not long'
 
 test-long: install
 	$(BIN)/python -m pytest -m long --timeout 3600
+	cd kernels && $(BIN)/python -m pytest -m long
 
 lint: install
-	$(BIN)/ruff check geofcs tests examples
-	$(BIN)/ruff format --check geofcs tests examples
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	cd kernels && $(BIN)/mypy
 
 docs: install
 	$(BIN)/typer geofcs.cli.app utils docs --name geofcs --title "Commands and options" --output docs/cli.md
 
 clean:
-	rm -rf $(VENV) demo build dist
+	rm -rf $(VENV) demo build dist kernels/dist kernels/geofcs_kernels/lib

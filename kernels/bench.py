@@ -143,14 +143,14 @@ def copy_bandwidth(repeats: int) -> float:
 
 
 def _median(calls: list[Callable[[], object]], repeats: int) -> float:
-    """Seconds of a call: each is captured as a graph, so that Python's launch gaps do not count, and replayed in turn."""
+    """Seconds of a call: each is captured as a graph, so that Python's launch gaps do not count, and replayed."""
     return _time([_graph(call).replay for call in calls], repeats)
 
 
 def _time(calls: list[Callable[[], object]], repeats: int) -> float:
     for call in calls:
         call()
-    times = []
+    times: list[float] = []
     for i in range(repeats):
         start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
         start.record()

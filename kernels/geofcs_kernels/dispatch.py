@@ -49,7 +49,8 @@ def forward(x: Tensor, factors: Tensor, dt_weight: Tensor, dt_bias: Tensor, a_lo
 
     Shapes: x (b, D, h, w) of float32, bfloat16 or float16; factors (b, 4, R + 2, h, w); any strides, none is copied if
     factors have x's dtype. dt_weight (4, D, R); dt_bias, a_log, skip (4, D). Returns (b, D, h, w) in x's dtype with
-    channels last in memory. The recurrence runs in float32; products with dt_weight run in x's dtype, summed in float32.
+    channels last in memory. The recurrence runs in float32; products with dt_weight run in x's dtype and are summed in
+    float32.
     """
     result: Tensor = _of(x).forward(x, factors, dt_weight, dt_bias, a_log, skip)
     return result

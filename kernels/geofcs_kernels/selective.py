@@ -35,8 +35,8 @@ class _OnGpu(ctypes.Structure):
 def selective_scan(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor, delta_bias: Tensor) -> Tensor:
     """Mamba's selective scan along the last axis: `geofcs.model.scan.selective_scan_definition`.
 
-    Shapes: u, delta (b, g d, l); A (g d, N); B, C (b, g, N, l); D, delta_bias (g d). Returns y (b, g d, l) in u's dtype;
-    computed in float32, or in float64 on a CPU if u is.
+    Shapes: u, delta (b, g d, l); A (g d, N); B, C (b, g, N, l); D, delta_bias (g d). Returns y (b, g d, l) in u's
+    dtype; computed in float32, or in float64 on a CPU if u is.
     """
     tensors = _wide(u, (u, delta, A, B, C, D, delta_bias))
     y = torch.empty_like(tensors["u"])

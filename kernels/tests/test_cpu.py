@@ -6,7 +6,7 @@ import geofcs_kernels
 import properties
 import pytest
 import torch
-from reference import ODD_SIZES, Size
+from reference import ODD_SIZES, Size, arguments
 
 pytestmark = pytest.mark.skipif(not geofcs_kernels.available("cpu").ok, reason=geofcs_kernels.available("cpu").reason)
 DTYPES = [torch.float32, torch.bfloat16, torch.float16]
@@ -35,7 +35,7 @@ def test_the_same_call_gives_the_same_bits() -> None:
 
 
 def test_the_number_of_threads_does_not_change_a_bit() -> None:
-    given = properties.arguments(Size(1, 70, 9, 14, 3), torch.float32)
+    given = arguments(Size(1, 70, 9, 14, 3), torch.float32)
     threads = torch.get_num_threads()
     many = properties.both(given, given[0])
     torch.set_num_threads(1)
@@ -61,4 +61,4 @@ def test_empty_maps_give_empty_results() -> None:
 
 def test_float64_is_left_to_plain_torch() -> None:
     with pytest.raises(ValueError, match="plain torch"):
-        geofcs_kernels.forward(*properties.arguments(Size(1, 2, 2, 2, 1), torch.float64))
+        geofcs_kernels.forward(*arguments(Size(1, 2, 2, 2, 1), torch.float64))

@@ -11,7 +11,7 @@ import properties
 import pytest
 import torch
 from geofcs_kernels import cuda, images, nvrtc
-from reference import ODD_SIZES, Size
+from reference import ODD_SIZES, Size, arguments
 
 on_gpu = pytest.mark.skipif(not geofcs_kernels.available("cuda").ok, reason=geofcs_kernels.available("cuda").reason)
 DTYPES = [torch.float32, torch.bfloat16, torch.float16]
@@ -66,7 +66,7 @@ def test_empty_maps_give_empty_results() -> None:
 def test_without_nvcc_the_kernels_are_compiled_once_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GEOFCS_KERNELS_CACHE", str(tmp_path))
     monkeypatch.setattr(images, "BUILT", tmp_path / "absent")
-    given = properties.arguments(Size(1, 32, 20, 20, 3), torch.float32, "cuda")
+    given = arguments(Size(1, 32, 20, 20, 3), torch.float32, "cuda")
     expected = geofcs_kernels.forward(*given)
     cuda.forget_modules()
     try:
