@@ -84,7 +84,7 @@ def build_cpu(target: Path) -> None:
 
 
 def build_cuda(target: Path) -> None:
-    """The fat binary, for all architectures that nvcc knows of those listed."""
+    """The fat binary of the source of that name, for all architectures that nvcc knows of those listed."""
     nvcc = find_nvcc()
     if nvcc is None:
         raise FileNotFoundError("no nvcc: the CUDA kernels will be compiled at first use (NVRTC, which torch brings)")
@@ -92,7 +92,7 @@ def build_cuda(target: Path) -> None:
     chosen = [n for n in ARCHITECTURES if n in known]
     codes = [f"-gencode=arch=compute_{n},code=sm_{n}" for n in chosen]
     codes.append(f"-gencode=arch=compute_{chosen[-1]},code=compute_{chosen[-1]}")
-    _run(nvcc, "-std=c++17", "-fatbin", "--threads=0", *codes, "-o", target, CUDA_SOURCES / "kernels.cu")
+    _run(nvcc, "-std=c++17", "-fatbin", "--threads=0", *codes, "-o", target, CUDA_SOURCES / f"{target.stem}.cu")
 
 
 def find_nvcc() -> str | None:
@@ -106,6 +106,7 @@ def find_nvcc() -> str | None:
 LIBRARY_FILES = {
     "geofcs_cpu.dll" if sys.platform == "win32" else "libgeofcs_cpu.so": (CPU_SOURCES, build_cpu),
     "kernels.fatbin": (CUDA_SOURCES, build_cuda),
+    "pointwise.fatbin": (CUDA_SOURCES, build_cuda),
 }
 
 

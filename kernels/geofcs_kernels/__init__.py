@@ -7,7 +7,7 @@ state size.
 
 from __future__ import annotations
 
-from geofcs_kernels.dispatch import DTYPES, Availability, available, backward, forward
+from geofcs_kernels.dispatch import DTYPES, Availability, available, backward, forward, pointwise_functions
 from geofcs_kernels.selective import selective_scan, selective_scan_backward
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "available",
     "backward",
     "forward",
+    "pointwise_functions",
     "selective_scan",
     "selective_scan_backward",
 ]

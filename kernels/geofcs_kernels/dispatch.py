@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import ModuleType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from geofcs_kernels import cpu, cuda, images, nvrtc
+from geofcs_kernels import cpu, cuda, images, nvrtc, pointwise
 
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 """What x may be. Everything else (float64) is left to plain torch."""
 MODULES: dict[str, ModuleType] = {"cpu": cpu, "cuda": cuda}
+POINTWISE = {"cuda": pointwise.FUNCTIONS}
 
 
 class Availability(NamedTuple):
@@ -37,11 +39,16 @@ def _cuda() -> Availability:
     capability = torch.cuda.get_device_capability()
     if capability < images.LOWEST:
         return Availability(False, f"compute capability {capability[0]}.{capability[1]}, the kernels need 8.0")
-    if images.BUILT.exists():
+    if images.are_built():
         return Availability(True, "compiled by nvcc when geofcs-kernels was installed")
     if nvrtc.available():
         return Availability(True, f"compiled at first use by NVRTC {nvrtc.version()[0]}.{nvrtc.version()[1]}")
     return Availability(False, nvrtc.MISSING)
+
+
+def pointwise_functions(device_type: str) -> dict[str, Callable[..., Any]]:
+    """Fused pointwise operations that a kind of device has kernels for, by their names in geofcs."""
+    return POINTWISE.get(device_type, {})
 
 
 def forward(x: Tensor, factors: Tensor, dt_weight: Tensor, dt_bias: Tensor, a_log: Tensor, skip: Tensor) -> Tensor:

@@ -78,8 +78,8 @@ class Module:
         name: str,
         parameters: ctypes.Structure,
         *,
-        blocks: tuple[int, int],
-        threads: int,
+        blocks: tuple[int, ...],
+        threads: int | tuple[int, int, int],
         shared_bytes: int,
         stream: int,
         cluster: int = 1,
@@ -87,13 +87,15 @@ class Module:
         """Launch a kernel that takes one struct by value."""
         function = self.function(name, shared_bytes)
         arguments = (ctypes.c_void_p * 1)(ctypes.addressof(parameters))
+        grid = (*blocks, 1, 1)[:3]
+        block = (threads, 1, 1) if isinstance(threads, int) else threads
         if cluster == 1:
-            grid_and_block = (ctypes.c_uint(n) for n in (*blocks, 1, threads, 1, 1, shared_bytes))
+            grid_and_block = (ctypes.c_uint(n) for n in (*grid, *block, shared_bytes))
             _call("cuLaunchKernel", function, *grid_and_block, ctypes.c_void_p(stream), arguments, None)
             return
         if cluster > 8:  # the portable limit
             _call("cuFuncSetAttribute", function, _NON_PORTABLE_CLUSTER, 1)
         attribute = _Attribute(id=_ATTRIBUTE_CLUSTER)
         attribute.value[:3] = [cluster, 1, 1]
-        config = _Config(*blocks, 1, threads, 1, 1, shared_bytes, stream, ctypes.pointer(attribute), 1)
+        config = _Config(*grid, *block, shared_bytes, stream, ctypes.pointer(attribute), 1)
         _call("cuLaunchKernelEx", ctypes.byref(config), function, arguments, None)

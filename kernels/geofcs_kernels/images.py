@@ -11,29 +11,44 @@ from pathlib import Path
 from geofcs_kernels import nvrtc
 
 SOURCES = Path(__file__).parent / "csrc" / "cuda"
-BUILT = Path(__file__).parent / "lib" / "kernels.fatbin"
+BUILT = Path(__file__).parent / "lib"
 LOWEST = (8, 0)
 """The first compute capability with bfloat16 products and asynchronous copies."""
-VARIANTS = ("float32", "bfloat16", "float16", "bfloat16_fast", "float16_fast")
-"""Groups of kernels, in the order of `GEOFCS_ONLY` in kernels.cu."""
+VARIANTS = {
+    "kernels": ("float32", "bfloat16", "float16", "bfloat16_fast", "float16_fast"),
+    "pointwise": ("pointwise_float32", "pointwise_bfloat16", "pointwise_float16"),
+}
+"""Groups of kernels by the source that they are in, in the order of `GEOFCS_ONLY` there."""
+
+
+def are_built() -> bool:
+    """Whether nvcc made a fat binary of each source when the package was installed."""
+    return all((BUILT / f"{source}.fatbin").exists() for source in VARIANTS)
 
 
 def unit_of(variant: str) -> str:
-    """What holds a variant: the fat binary, "all", or a compilation of its own."""
-    return "all" if BUILT.exists() else variant
+    """What holds a variant: its source's fat binary, or a compilation of its own."""
+    source = _source_of(variant)
+    return source if (BUILT / f"{source}.fatbin").exists() else variant
 
 
 def image_for(capability: tuple[int, int], unit: str) -> bytes:
     """The kernels of a unit for one compute capability, as the driver loads them."""
-    if unit == "all":
-        return BUILT.read_bytes()
-    arguments = ["--std=c++17", f"-DGEOFCS_ONLY={VARIANTS.index(unit)}", f"-I{SOURCES}", nvrtc.target(capability)]
-    kept = cache_directory() / f"{_fingerprint(arguments)}.cubin"
+    if unit in VARIANTS:
+        return (BUILT / f"{unit}.fatbin").read_bytes()
+    source = _source_of(unit)
+    number = VARIANTS[source].index(unit)
+    arguments = ["--std=c++17", f"-DGEOFCS_ONLY={number}", f"-I{SOURCES}", nvrtc.target(capability)]
+    kept = cache_directory() / f"{_fingerprint(source, arguments)}.cubin"
     if kept.exists():
         return kept.read_bytes()
-    image = nvrtc.compile_source((SOURCES / "kernels.cu").read_text(encoding="utf-8"), arguments)
+    image = nvrtc.compile_source((SOURCES / f"{source}.cu").read_text(encoding="utf-8"), arguments)
     _keep(kept, image)
     return image
+
+
+def _source_of(variant: str) -> str:
+    return next(source for source, variants in VARIANTS.items() if variant in variants)
 
 
 def cache_directory() -> Path:
@@ -45,9 +60,9 @@ def cache_directory() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "geofcs-kernels"
 
 
-def _fingerprint(arguments: list[str]) -> str:
+def _fingerprint(unit: str, arguments: list[str]) -> str:
     """What the machine code follows from: every source, the options, the compiler's version."""
-    digest = hashlib.sha256(repr((arguments, nvrtc.version())).encode())
+    digest = hashlib.sha256(repr((unit, arguments, nvrtc.version())).encode())
     for source in sorted(SOURCES.iterdir()):
         digest.update(source.read_bytes())
     return digest.hexdigest()[:32]
