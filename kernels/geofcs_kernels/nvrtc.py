@@ -5,12 +5,16 @@ from __future__ import annotations
 import ctypes
 import ctypes.util
 import functools
+import importlib.util
 import os
-import sysconfig
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import torch
+
+PATTERNS = ("libnvrtc.so.*", "nvrtc64_*_0.dll")
 MISSING = (
     "no CUDA compiler: neither nvcc when geofcs-kernels was installed nor NVRTC now; "
     "`pip install nvidia-cuda-nvrtc` (CUDA 12: nvidia-cuda-nvrtc-cu12) adds the latter"
@@ -91,7 +95,7 @@ def _library() -> ctypes.CDLL:
 
 @functools.cache
 def _load() -> ctypes.CDLL | None:
-    for candidate in _candidates():
+    for candidate in candidates():
         try:
             return ctypes.CDLL(candidate)
         except OSError:
@@ -99,14 +103,34 @@ def _load() -> ctypes.CDLL | None:
     return None
 
 
-def _candidates() -> Iterator[str]:
-    """pip's CUDA packages (CUDA 13: nvidia/cu13, CUDA 12: nvidia/cuda_nvrtc), a toolkit, the system's paths."""
-    roots = [Path(sysconfig.get_paths()[name]) / "nvidia" for name in ("purelib", "platlib")]
-    if toolkit := os.environ.get("CUDA_PATH") or os.environ.get("CUDA_HOME"):
-        roots.append(Path(toolkit))
-    for root in roots:
-        for pattern in ("libnvrtc.so.*", "nvrtc64_*_0.dll"):
-            found = [p for p in root.rglob(pattern) if "alt" not in p.name]
-            yield from (str(p) for p in sorted(found, reverse=True))
+def candidates() -> Iterator[str]:
+    """Where the library may be: pip's CUDA packages, torch (on Windows), a toolkit, the system's paths.
+
+    Of several, that of torch's own CUDA comes first: the driver is one that suits it, and may be too old for another.
+    """
+    found = [
+        path for root in _roots() for pattern in PATTERNS for path in root.rglob(pattern) if "alt" not in path.name
+    ]
+    yield from map(str, sorted(found, key=lambda path: (_major(path) == _torch_major(), _major(path)), reverse=True))
     if name := ctypes.util.find_library("nvrtc"):
         yield name
+
+
+def _roots() -> Iterator[Path]:
+    """pip's packages (CUDA 13: nvidia/cu13, CUDA 12: nvidia/cuda_nvrtc), torch itself, the toolkit that is named."""
+    namespace = importlib.util.find_spec("nvidia")
+    if namespace is not None:
+        yield from map(Path, namespace.submodule_search_locations or [])
+    yield Path(torch.__file__).parent / "lib"
+    if toolkit := os.environ.get("CUDA_HOME") or os.environ.get("CUDA_PATH"):
+        yield Path(toolkit)
+
+
+def _major(path: Path) -> int:
+    """CUDA's major version, from libnvrtc.so.13 or nvrtc64_130_0.dll."""
+    number = re.search(r"\.so\.(\d+)|_(\d+)\d_0\.dll", path.name)
+    return int(next(filter(None, number.groups()))) if number else 0
+
+
+def _torch_major() -> int:
+    return int((torch.version.cuda or "0").split(".")[0])
