@@ -12,6 +12,7 @@ import typer
 
 from geofcs import __version__
 from geofcs.cli.detect import detect
+from geofcs.cli.doctor import doctor
 from geofcs.cli.polygonize import polygonize
 from geofcs.cli.synth import synth
 from geofcs.cli.terminal import stderr
@@ -54,6 +55,7 @@ def _root(
 app.command()(detect)
 app.command()(polygonize)
 app.command()(synth)
+app.command()(doctor)
 app.add_typer(weights, name="weights")
 
 
