@@ -19,7 +19,7 @@ LAYERS = [
     {"scoring", "blend", "journal"},
     {"blocks", "report"},
     {"schedule", "plan"},
-    {"detect"},
+    {"detect", "doctor"},
     {"cli"},
     {"__main__"},
 ]

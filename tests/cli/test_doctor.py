@@ -1,0 +1,152 @@
+"""`geofcs doctor`: what it finds here, and what it advises where something is missing."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pyogrio
+import pytest
+import rasterio
+import torch
+
+import geofcs.doctor
+from geofcs.cli.doctor import doctor
+from geofcs.doctor import Findings, Scan, cures, examine, imported_packages, required_distributions, try_scan
+from geofcs.model import kernels
+
+
+@pytest.fixture(scope="module")
+def found() -> Findings:
+    return examine()
+
+
+def test_versions_are_those_of_the_libraries(found: Findings) -> None:
+    assert found.packages["numpy"] == np.__version__
+    assert found.torch["version"] == torch.__version__
+    assert found.gdal == {
+        "rasterio": rasterio.__gdal_version__,
+        "pyogrio": ".".join(map(str, pyogrio.__gdal_version__)),
+    }
+    assert not found.missing
+
+
+def test_memory_and_threads_are_the_machines(found: Findings) -> None:
+    assert found.memory["total"] == psutil.virtual_memory().total
+    assert 0 < found.memory["free"] < found.memory["total"]
+    assert found.torch["threads"] == torch.get_num_threads()
+    assert 1 <= found.cpu["usable_cores"] <= found.cpu["cores"]
+
+
+def test_the_scan_is_what_the_model_would_run_and_was_tried(found: Findings) -> None:
+    scan = found.scan["cpu"]
+    assert (scan.runs, scan.why) == (kernels.choice_for("cpu").name, kernels.choice_for("cpu").reason)
+    assert scan.failure is None
+    assert scan.error is not None
+    assert scan.error < 1e-4
+
+
+def test_every_requirement_is_looked_at() -> None:
+    assert {"geofcs", "torch", "rasterio", "pyogrio", "dask", "typer"} <= set(required_distributions())
+    assert not {"pytest", "ruff"} & set(required_distributions())
+
+
+def test_what_cannot_be_imported_is_missing_with_the_reason() -> None:
+    versions, missing = imported_packages(["numpy", "no-such-thing"])
+    assert list(versions) == ["numpy"]
+    assert "no-such-thing" in missing["no-such-thing"]
+
+
+PLAIN = Scan("torch", "install a compiler", 0.1, 0.0, None)
+COMPILED = Scan("geofcs-kernels 1", "AVX2", 0.1, 0.0, None)
+
+
+@pytest.mark.parametrize(
+    ("change", "advice"),
+    [
+        ({"missing": {"rasterio": "libexpat.so.1: cannot open"}}, "pip install --force-reinstall rasterio"),
+        ({"scan": {"cpu": PLAIN}}, "plain torch on cpu, several times slower: install a compiler"),
+        ({"scan": {"cuda": replace(COMPILED, failure="invalid image")}}, "fails on cuda (invalid image)"),
+        ({"driver": {"failure": "no device"}}, "nvidia-smi fails (no device)"),
+        ({"driver": {"version": "1", "gpu": "H1"}, "torch": {"cuda": None}}, "H1 lies idle, torch was built without"),
+        ({"driver": {"version": "1", "gpu": "H1"}, "torch": {"cuda": "13.0"}}, "cannot use it with CUDA 13.0"),
+    ],
+    ids=["package", "scan", "failing scan", "driver", "torch without CUDA", "torch too new"],
+)
+def test_each_lack_has_one_line_of_cure(found: Findings, change: dict[str, object], advice: str) -> None:
+    well = replace(found, missing={}, scan={"cpu": COMPILED, "mps": PLAIN}, driver={}, gpus=[])
+    assert list(cures(well)) == []
+    lines = list(cures(replace(well, **change)))  # type: ignore[arg-type]
+    assert len(lines) == 1
+    assert advice in lines[0]
+
+
+def test_a_scan_that_raises_or_differs_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: torch.Tensor) -> torch.Tensor:
+        raise RuntimeError("cuModuleLoadData: no\nmore")
+
+    monkeypatch.setattr("geofcs.model.ops.four_direction_scan", refuse)
+    assert try_scan("cpu").failure == "cuModuleLoadData: no"
+    monkeypatch.setattr("geofcs.model.ops.four_direction_scan", lambda x, *_: x)
+    assert "differs from plain torch" in str(try_scan("cpu").failure)
+
+
+def test_the_driver_is_asked_of_nvidia_smi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "nvidia-smi"
+    program.write_text("#!/bin/sh\necho '580.1, NVIDIA H1'\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert geofcs.doctor._driver() == {"version": "580.1", "gpu": "NVIDIA H1"}
+    program.write_text("#!/bin/sh\nexit 9\n")
+    assert "exit status 9" in geofcs.doctor._driver()["failure"]
+    program.unlink()
+    assert geofcs.doctor._driver() == {}
+
+
+def test_the_report_names_every_lack_and_its_cure(
+    found: Findings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    poor = replace(found, missing={"scipy": "gone"}, kernels={}, scan={"cpu": PLAIN}, driver={"failure": "x"})
+    monkeypatch.setattr("geofcs.doctor.examine", lambda: poor)
+    with pytest.raises(importlib.import_module("typer").Exit) as leaving:
+        doctor()
+    assert leaving.value.exit_code == 3
+    said = capsys.readouterr().out
+    assert all(cure in said for cure in cures(poor))
+    assert "not installed" in said
+
+
+def run(*arguments: str, before: str = "") -> subprocess.CompletedProcess[str]:
+    """`geofcs doctor` in a process of its own, after some Python."""
+    command = (
+        f"{before}; import sys; sys.argv = ['geofcs', 'doctor', *{arguments}]; from geofcs.cli import main; main()"
+    )
+    return subprocess.run([sys.executable, "-c", command], capture_output=True, text=True)
+
+
+def test_json_is_one_object_with_everything() -> None:
+    done = run("--json", before="pass")
+    assert done.returncode == 0, done.stderr
+    assert set(json.loads(done.stdout)) == {*Findings.__dataclass_fields__, "cures"}
+
+
+@pytest.mark.parametrize("absent", ["rasterio", "torch", "psutil"])
+def test_it_runs_where_something_is_missing_and_says_what_to_install(absent: str) -> None:
+    done = run(before=f"import sys; sys.modules[{absent!r}] = None")
+    assert done.returncode == 3
+    assert f"{absent} cannot be imported" in done.stdout
+    assert "Traceback" not in done.stderr
+
+
+def test_without_the_kernels_it_says_how_to_install_them() -> None:
+    block = "import sys; sys.modules['geofcs_kernels'] = None"
+    done = run(before=block)
+    assert done.returncode == 0, done.stderr
+    assert "pip install ./kernels" in done.stdout
+    assert "RuntimeWarning" not in done.stderr
