@@ -22,7 +22,9 @@ _FOUR_POINTERS = (
     *("x", "factors", "dt_weight", "dt_bias", "a_log", "skip", "y"),
     *("grad_y", "grad_x", "grad_z", "grad_bc", "channel_sums"),
 )
-_FOUR_SIZES = ("batch", "channels", "height", "width", "rank", "threads")
+_FOUR_SIZES = ("batch", "channels", "height", "width", "rank", "threads", "x_type", "factors_type")
+_NUMBER_TYPES = {torch.float32: 0, torch.bfloat16: 1, torch.float16: 2}
+"""As `csrc/cpu/numbers.h` numbers them."""
 
 
 class FourDirectionScan(ctypes.Structure):
@@ -49,11 +51,11 @@ def instructions() -> str:
 
 
 def forward(x: Tensor, factors: Tensor, dt_weight: Tensor, dt_bias: Tensor, a_log: Tensor, skip: Tensor) -> Tensor:
-    """`geofcs_kernels.forward` on a CPU; 16-bit maps are widened first."""
+    """`geofcs_kernels.forward` on a CPU."""
     scan = _Scan(x, factors, dt_weight, dt_bias, a_log, skip)
     y = torch.empty_like(scan.image)
     scan.call("geofcs_forward", y=y)
-    return y.to(x.dtype).permute(0, 3, 1, 2)
+    return y.permute(0, 3, 1, 2)
 
 
 def backward(
@@ -61,7 +63,7 @@ def backward(
 ) -> tuple[Tensor, ...]:
     """`geofcs_kernels.backward` on a CPU."""
     given = (x, factors, dt_weight, dt_bias, a_log, skip)
-    scan = _Scan(*given)
+    scan = _Scan(x.float(), factors.float(), *given[2:])
     image, maps, weight = scan.image, scan.maps, scan.parameters[0]
     batch, height, width, channels = image.shape
     rank = weight.shape[-1]
@@ -72,7 +74,7 @@ def backward(
     sums = image.new_zeros(batch, CHANNEL_SUMS, channels)
     scan.call(
         "geofcs_backward",
-        grad_y=_channels_last(grad),
+        grad_y=_channels_last(grad.float()),
         grad_x=grad_x,
         grad_z=grad_z,
         grad_bc=grad_bc,
@@ -91,13 +93,14 @@ def backward(
 
 
 class _Scan:
-    """The arguments as the library reads them: float32, maps channels-last and contiguous."""
+    """The arguments as the library reads them: maps channels-last and contiguous, parameters float32."""
 
     def __init__(
         self, x: Tensor, factors: Tensor, dt_weight: Tensor, dt_bias: Tensor, a_log: Tensor, skip: Tensor
     ) -> None:
         self.image = _channels_last(x)
-        self.maps = factors.permute(0, 3, 4, 1, 2).to(torch.float32).contiguous()
+        known = factors if factors.dtype in _NUMBER_TYPES else factors.float()
+        self.maps = known.permute(0, 3, 4, 1, 2).contiguous()
         self.parameters = [t.detach().to(torch.float32).contiguous() for t in (dt_weight, dt_bias, a_log, skip)]
 
     def call(self, function: str, **maps: Tensor) -> None:
@@ -106,7 +109,8 @@ class _Scan:
         if self.image.numel() == 0:
             return
         named = dict(zip(_FOUR_POINTERS, (self.image, self.maps, *self.parameters), strict=False)) | maps
-        sizes = (batch, channels, height, width, self.parameters[0].shape[-1], torch.get_num_threads())
+        types = (_NUMBER_TYPES[self.image.dtype], _NUMBER_TYPES[self.maps.dtype])
+        sizes = (batch, channels, height, width, self.parameters[0].shape[-1], torch.get_num_threads(), *types)
         parameters = FourDirectionScan(
             **{name: t.data_ptr() for name, t in named.items()}, **dict(zip(_FOUR_SIZES, sizes, strict=True))
         )
@@ -114,8 +118,8 @@ class _Scan:
 
 
 def _channels_last(image: Tensor) -> Tensor:
-    """(b, D, H, W) -> (b, H, W, D), float32, contiguous; the same memory if it is so already."""
-    return image.permute(0, 2, 3, 1).to(torch.float32).contiguous()
+    """(b, D, H, W) -> (b, H, W, D), contiguous; the same memory if it is so already."""
+    return image.permute(0, 2, 3, 1).contiguous()
 
 
 def loaded() -> ctypes.CDLL:

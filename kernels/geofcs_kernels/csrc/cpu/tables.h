@@ -1,0 +1,39 @@
+// Tables of 32 float32 numbers, as bits, for the elementary functions of processors that look up in two registers.
+#pragma once
+#include <cstdint>
+
+namespace geofcs {
+namespace {
+
+struct alignas(64) Table {
+    uint32_t bits[32];
+    const float* low() const { return reinterpret_cast<const float*>(bits); }
+    const float* high() const { return reinterpret_cast<const float*>(bits) + 16; }
+};
+
+// 2^(i / 32), less i << 18: adding n << 18 to entry n mod 32 gives 2^(n / 32) for every n.
+constexpr Table POWERS = {{
+    0x3f800000, 0x3f7ecd87, 0x3f7daac3, 0x3f7c980f, 0x3f7b95c2, 0x3f7aa43a, 0x3f79c3d3, 0x3f78f4f0,
+    0x3f7837f0, 0x3f778d3a, 0x3f76f532, 0x3f767043, 0x3f75fed7, 0x3f75a15b, 0x3f75583f, 0x3f7523f6,
+    0x3f7504f3, 0x3f74fbaf, 0x3f7508a4, 0x3f752c4d, 0x3f75672a, 0x3f75b9be, 0x3f76248c, 0x3f76a81e,
+    0x3f7744fd, 0x3f77fbb8, 0x3f78ccdf, 0x3f79b907, 0x3f7ac0c7, 0x3f7be4ba, 0x3f7d257d, 0x3f7e83b3,
+}};
+
+// 1 / (1 + i / 32).
+constexpr Table RECIPROCALS = {{
+    0x3f800000, 0x3f783e10, 0x3f70f0f1, 0x3f6a0ea1, 0x3f638e39, 0x3f5d67c9, 0x3f579436, 0x3f520d21,
+    0x3f4ccccd, 0x3f47ce0c, 0x3f430c31, 0x3f3e82fa, 0x3f3a2e8c, 0x3f360b61, 0x3f321643, 0x3f2e4c41,
+    0x3f2aaaab, 0x3f272f05, 0x3f23d70a, 0x3f20a0a1, 0x3f1d89d9, 0x3f1a90e8, 0x3f17b426, 0x3f14f209,
+    0x3f124925, 0x3f0fb824, 0x3f0d3dcb, 0x3f0ad8f3, 0x3f088889, 0x3f064b8a, 0x3f042108, 0x3f020821,
+}};
+
+// log2(1 + i / 32).
+constexpr Table LOGARITHMS = {{
+    0x00000000, 0x3d35d69c, 0x3db31fb8, 0x3e0462c4, 0x3e2e00d2, 0x3e567af1, 0x3e7de0b6, 0x3e92203d,
+    0x3ea4d3c2, 0x3eb7110e, 0x3ec8ddd4, 0x3eda3f60, 0x3eeb3a9f, 0x3efbd42b, 0x3f060828, 0x3f0df989,
+    0x3f15c01a, 0x3f1d5da0, 0x3f24d3c2, 0x3f2c2411, 0x3f335004, 0x3f3a58ff, 0x3f41404f, 0x3f480731,
+    0x3f4eaed0, 0x3f553848, 0x3f5ba4a4, 0x3f61f4e5, 0x3f6829fb, 0x3f6e44cd, 0x3f744636, 0x3f7a2f04,
+}};
+
+}  // namespace
+}  // namespace geofcs

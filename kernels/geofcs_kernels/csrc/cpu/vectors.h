@@ -1,0 +1,149 @@
+// Vectors of float32 as wide as the instruction set's, and the elementary functions of the scan on them. Compilers: GCC
+// and Clang, for their vector types.
+#pragma once
+#include "numbers.h"
+
+#include <cstdint>
+#include <cstring>
+
+#if defined(__AVX512F__)
+#include "tables.h"
+#include <immintrin.h>
+#endif
+
+namespace geofcs {
+namespace {
+
+#if defined(__AVX512F__)
+constexpr int LANES = 16;
+#elif defined(__AVX2__)
+constexpr int LANES = 8;
+#else
+constexpr int LANES = 4;
+#endif
+constexpr float LOG2_E = 1.4426950408889634f, LN_2 = 0.6931471805599453f;
+
+typedef float Floats __attribute__((vector_size(LANES * 4)));
+typedef int32_t Ints __attribute__((vector_size(LANES * 4)));
+typedef uint16_t HalfInts __attribute__((vector_size(LANES * 2)));
+
+inline Floats splat(float v) { return Floats{} + v; }
+inline Floats load(const float* from) {
+    Floats v;
+    std::memcpy(&v, from, sizeof v);
+    return v;
+}
+inline void store(float* to, Floats v) { std::memcpy(to, &v, sizeof v); }
+inline Floats larger(Floats a, Floats b) { return a > b ? a : b; }
+
+inline float sum(Floats v) {
+    float total = 0;
+    for (int i = 0; i < LANES; ++i) total += v[i];
+    return total;
+}
+
+// The first `count` lanes; the others are zero, or not written.
+template <class Number>
+inline Floats read(const Number* from, int count) {
+    Floats v{};
+    for (int i = 0; i < count; ++i) v[i] = widen(from[i]);
+    return v;
+}
+template <class Number>
+inline void write(Number* to, Floats v, int count) {
+    for (int i = 0; i < count; ++i) narrow(v[i], to[i]);
+}
+
+// All lanes.
+inline Floats read(const float* from) { return load(from); }
+inline Floats read(const BFloat16* from) {
+    HalfInts v;
+    std::memcpy(&v, from, sizeof v);
+    return (Floats)(__builtin_convertvector(v, Ints) << 16);
+}
+inline void write(float* to, Floats v) { store(to, v); }
+inline void write(BFloat16* to, Floats v) {
+    const Ints bits = (Ints)v, rounded = bits + 0x7fff + (bits >> 16 & 1);
+    const HalfInts halves = __builtin_convertvector((v == v ? rounded : bits | 0x400000) >> 16, HalfInts);
+    std::memcpy(to, &halves, sizeof halves);
+}
+#if defined(__AVX512F__)
+inline Floats read(const Float16* from) {
+    return (Floats)_mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)));
+}
+inline void write(Float16* to, Floats v) {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), _mm512_cvtps_ph((__m512)v, _MM_FROUND_TO_NEAREST_INT));
+}
+#else
+inline Floats read(const Float16* from) { return read(from, LANES); }
+inline void write(Float16* to, Floats v) { write(to, v, LANES); }
+#endif
+
+#if defined(__AVX512F__)
+
+// `_mm512_max_ps` gives its second argument if either is not a number, so that these pass on what is none.
+
+inline Floats look_up(const Table& table, __m512i index) {
+    return (Floats)_mm512_permutex2var_ps(_mm512_load_ps(table.low()), index, _mm512_load_ps(table.high()));
+}
+
+// 2^v for v <= 0, relative error 2e-7: the nearest multiple of 1/32 from a table, the rest as a polynomial. Adding
+// 1.5 * 2^18 leaves that multiple, counted in 1/32, in the lowest bits.
+inline Floats exp2_negative(Floats v) {
+    v = (Floats)_mm512_max_ps(_mm512_set1_ps(-126.0f), (__m512)v);
+    const Floats shifted = v + 393216.0f, f = v - (shifted - 393216.0f);
+    const Floats scale = (Floats)((Ints)look_up(POWERS, (__m512i)shifted) + ((Ints)shifted << 18));
+    return scale + scale * (f * (0.6931573152542114f + 0.24022874236106873f * f));
+}
+
+// log2(1 + 2^z), relative error 4e-7: max(z, 0) + log2(1 + u), u = 2^-|z| in (0, 1], with the multiple c of 1/32 nearest to
+// u (31/32 at most) log2(1 + c) from a table, and a polynomial of (u - c) / (1 + c).
+inline Floats softplus2(Floats z) {
+    const Floats u = exp2_negative((Floats)((Ints)z | INT32_MIN));
+    const Floats shifted = (Floats)_mm512_min_ps((__m512)u, _mm512_set1_ps(0.96875f)) + 393216.0f;
+    const Floats r = (u - (shifted - 393216.0f)) * look_up(RECIPROCALS, (__m512i)shifted);
+    const Floats p = 1.4426950216293335f + r * (-0.7214146256446838f + r * 0.4808312654495239f);
+    const Floats base = (Floats)_mm512_max_ps(_mm512_setzero_ps(), (__m512)z) + look_up(LOGARITHMS, (__m512i)shifted);
+    return base + r * p;
+}
+
+#else
+
+// 2^v for v <= 0, relative error 2.5e-7. Adding 1.5 * 2^23 leaves the nearest integer in the lowest bits.
+inline Floats exp2_negative(Floats v) {
+    v = larger(v, splat(-126.0f));
+    const Floats shifted = v + 12582912.0f, f = v - (shifted - 12582912.0f);
+    Floats p = splat(0.0013400432653725147f);
+    p = p * f + 0.009676037356257439f;
+    p = p * f + 0.05550327152013779f;
+    p = p * f + 0.2402210682630539f;
+    p = p * f + 0.6931471824645996f;
+    p = p * f + 1.0f;
+    return (Floats)((Ints)p + ((Ints)shifted << 23));
+}
+
+// log2(1 + 2^z), relative error 3e-7: max(z, 0) + log2(1 + u), u = 2^-|z| in (0, 1], the logarithm as u times a polynomial.
+inline Floats softplus2(Floats z) {
+    const Floats u = exp2_negative(z > 0.0f ? -z : z);
+    Floats p = splat(-0.012370643205940723f);
+    p = p * u + 0.06378759443759918f;
+    p = p * u - 0.15559996664524078f;
+    p = p * u + 0.25617969036102295f;
+    p = p * u - 0.35345467925071716f;
+    p = p * u + 0.4800737500190735f;
+    p = p * u - 0.7213107347488403f;
+    p = p * u + 1.4426947832107544f;
+    return larger(z, Floats{}) + u * p;
+}
+
+#endif
+
+// 1 - 2^-s = sigmoid(z) for s = softplus2(z); a series where the difference would cancel.
+inline Floats sigmoid_from_softplus2(Floats s) {
+    const Floats v = s * LN_2;
+    const Floats series = v * (1.0f + v * (-0.5f + v * (0.16666667f + v * (-0.041666667f + v * 0.0083333333f))));
+    return v < 0.03125f ? series : 1.0f - exp2_negative(-s);
+}
+
+}  // namespace
+}  // namespace geofcs
