@@ -1,0 +1,162 @@
+"""`geofcs train`: from a dataset to weights."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated
+
+from typer import Exit, Option
+
+from geofcs.errors import UsageError
+
+if TYPE_CHECKING:
+    from geofcs.training.config import RunConfig
+    from geofcs.training.rehearsal import Rehearsal
+    from geofcs.training.train import Outcome
+
+SIGNAL_EXIT_CODE = 128
+
+Dataset = Annotated[str | None, Option(help="landsat, second or synthetic: which config, and how pairs are read.")]
+Data = Annotated[Path | None, Option(help="The folder of the dataset.")]
+Config = Annotated[Path | None, Option(help="A YAML config of your own, in place of the dataset's.")]
+Recipe = Annotated[str | None, Option(help="Another config of the dataset: published (exactly so), or small.")]
+Set = Annotated[list[str] | None, Option("--set", metavar="KEY=VALUE", help="One key: train.lr=5e-5. Repeatable.")]
+Start = Annotated[
+    Path | None,
+    Option("--from", "--weights", help="Start from these weights: an encoder or a model, .safetensors or .pth."),
+]
+Resume = Annotated[Path | None, Option(metavar="RUN", help="Go on with this run, from where it was saved.")]
+Out = Annotated[Path | None, Option("-o", "--out", metavar="RUN", help="The folder that the run is written into.")]
+DryRun = Annotated[bool, Option("--dry-run", help="Say what would be trained, try ten iterations, write nothing.")]
+Quiet = Annotated[bool, Option("-q", "--quiet", help="Say nothing but errors.")]
+
+
+def train(
+    dataset: Dataset = None,
+    data: Data = None,
+    config: Config = None,
+    recipe: Recipe = None,
+    settings: Set = None,
+    start: Start = None,
+    resume: Resume = None,
+    out: Out = None,
+    dry_run: DryRun = False,
+    quiet: Quiet = False,
+) -> None:
+    """Train a model on labelled pairs.
+
+    Ends with best.safetensors in RUN, which geofcs detect and geofcs eval take. Ctrl-C saves; --resume RUN goes on.
+    """
+    settings = settings or []
+    if resume is not None:
+        if dataset or data or config or recipe or start or out or dry_run:
+            raise UsageError("--resume goes on with a run as it was begun: beside it only --set and -q can be said")
+        _run(_config(resume / "config.yaml", settings, None, None), resume.absolute(), quiet=quiet, resume=True)
+        return
+    chosen = _config(_config_path(dataset, config, recipe), settings, data, start)
+    if dry_run:
+        _rehearse(chosen)
+    elif out is None:
+        raise UsageError("say where the run goes: -o RUN")
+    else:
+        _run(chosen, out.absolute(), quiet=quiet, resume=False)
+
+
+def _config_path(dataset: str | None, config: Path | None, recipe: str | None) -> Path:
+    from geofcs.training.config import recipe_file
+
+    if config is not None:
+        if dataset or recipe:
+            raise UsageError("--config says everything: leave --dataset and --recipe out")
+        return config
+    if dataset is None:
+        raise UsageError("say --dataset landsat, second or synthetic, or --config FILE")
+    return recipe_file(dataset, recipe)
+
+
+def _config(path: Path, settings: list[str], data: Path | None, start: Path | None) -> RunConfig:
+    """The config with what the command line says in its place."""
+    from geofcs.training.config import read_config
+
+    said = [] if data is None else [f"data.folder={_quoted(data)}"]
+    said += [] if start is None else [f"model.weights={_quoted(start)}"]
+    return read_config(path, [*said, *settings])
+
+
+def _quoted(path: Path) -> str:
+    """An absolute path as YAML takes any text."""
+    return "'" + str(path.absolute()).replace("'", "''") + "'"
+
+
+def _run(config: RunConfig, run: Path, *, quiet: bool, resume: bool) -> None:
+    from geofcs.cli.terminal import stderr
+    from geofcs.cli.train_progress import training_listener
+    from geofcs.training.train import train as run_training
+
+    stop = StopSignals()
+    follows = int(os.environ.get("LOCAL_RANK", "0")) > 0  # started by another process of the same run
+    with training_listener(quiet=quiet or follows) as listener:
+        outcome = run_training(config, run, listener, stop.wanted, resume=resume)
+    if not quiet and not follows:
+        stderr.print(_closing_line(outcome), markup=False)
+    if outcome.interrupted:
+        raise Exit(SIGNAL_EXIT_CODE + stop.received)
+
+
+class StopSignals:
+    """Ctrl-C and a termination become a wish to stop after the iteration; a second one ends at once."""
+
+    def __init__(self) -> None:
+        self.received = 0
+        self._at_once: dict[int, Callable[..., object] | int | None] = {}
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._at_once[number] = signal.signal(number, self._note)
+
+    def wanted(self) -> bool:
+        """Whether a signal came."""
+        return self.received > 0
+
+    def _note(self, number: int, _frame: FrameType | None) -> None:
+        self.received = number
+        for each, handler in self._at_once.items():
+            signal.signal(each, handler)
+
+
+def _closing_line(outcome: Outcome) -> str:
+    if outcome.interrupted:
+        return (
+            f"stopped after {outcome.iteration} iterations, all saved; go on with geofcs train --resume {outcome.run}"
+        )
+    score = "n/a" if outcome.best is None else f"{outcome.best:.4f}"
+    return (
+        f"done; the best weights ({score}, after {outcome.best_iteration} iterations) are "
+        f"{outcome.run / 'best.safetensors'}"
+    )
+
+
+def _rehearse(config: RunConfig) -> None:
+    from geofcs.cli.terminal import stdout
+    from geofcs.training.rehearsal import rehearse
+
+    for name, value in _rows(config, rehearse(config)):
+        stdout.print(f"{name:12}{value}", markup=False)
+
+
+def _rows(config: RunConfig, found: Rehearsal) -> list[tuple[str, str]]:
+    pairs = "without end" if found.train_pairs is None else f"{found.train_pairs}"
+    epochs = "" if found.epochs is None else f", {found.epochs:.1f} epochs"
+    return [
+        ("data", f"{found.data}: {pairs} to train on, {found.validation_pairs} held out"),
+        ("model", f"{config.model.size}, {found.parameters:,} parameters; {found.start}"),
+        ("iterations", f"{config.train.iterations} of {config.train.batch} pairs{epochs}"),
+        ("device", f"{found.device}, {found.precision}"),
+        ("memory", f"{found.peak_bytes / 1e9:.2f} GB at most, in ten iterations"),
+        ("speed", f"{found.seconds_per_iteration:.3f} s an iteration, {found.pairs_per_second:.1f} pairs a second; "
+                  f"{100 * found.waiting:.0f} % of it waiting for data"),
+        ("time", f"about {found.hours:.1f} hours, without validations"),
+        ("loss", "finite" if found.losses_finite else "not finite in some iterations"),
+    ]  # fmt: skip

@@ -1,0 +1,27 @@
+"""A batch of labelled pairs as it travels from the loader to the device."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class Batch(NamedTuple):
+    """`t1`, `t2` (b, 3, h, w) RGB 0-255; `change`, `label1`, `label2` (b, h, w) uint8, 255 ignored; one name a pair."""
+
+    t1: Tensor
+    t2: Tensor
+    change: Tensor
+    label1: Tensor
+    label2: Tensor
+    names: tuple[str, ...]
+
+    def to(self, device: torch.device) -> Batch:
+        """The same on a device; does not wait where the memory is pinned."""
+        return Batch(*(each.to(device, non_blocking=True) for each in self[:5]), self.names)
+
+    def pin_memory(self) -> Batch:
+        """The same in memory that a GPU copies from by itself."""
+        return Batch(*(each.pin_memory() for each in self[:5]), self.names)

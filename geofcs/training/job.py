@@ -1,0 +1,105 @@
+"""A run set up: the model on its device, the optimiser, the average, what this process handles of each iteration."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from lightning_fabric import Fabric
+from torch import nn
+from torch.optim import AdamW
+from torch.optim.swa_utils import AveragedModel
+
+from geofcs.classes import ClassScheme
+from geofcs.errors import InputError
+from geofcs.model.fcs import MambaFCS
+from geofcs.scoring import chosen_device
+from geofcs.training.config import RunConfig, TrainConfig
+from geofcs.training.order import Share
+from geofcs.training.state import averaged
+
+PRECISIONS: dict[str, Literal["32-true", "bf16-mixed"]] = {"fp32": "32-true", "bf16": "bf16-mixed"}
+"""float16 is not among them: it needs a loss scale, one more state that decides what a step does."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What an iteration works with.
+
+    `wrapped` is `model` as Fabric runs it: in the run's precision, its gradients summed over processes. `stepper` is
+    `optimizer` likewise. `average` is the moving average of the weights, where the config asks for one.
+    """
+
+    fabric: Fabric
+    config: RunConfig
+    classes: ClassScheme
+    model: MambaFCS
+    wrapped: Any
+    optimizer: AdamW
+    stepper: Any
+    average: AveragedModel | None
+    share: Share
+
+    @property
+    def device(self) -> torch.device:
+        """Where this process computes."""
+        return self.fabric.device
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process is the one that writes and speaks."""
+        return bool(self.fabric.is_global_zero)
+
+    @property
+    def judged(self) -> MambaFCS:
+        """The model that is validated and written: the average, if there is one."""
+        module: MambaFCS = self.model if self.average is None else self.average.module
+        return module
+
+
+def launched(train: TrainConfig) -> Fabric:
+    """Fabric on the devices that a config asks for; with several, this process has started the others.
+
+    The others run the same command: whatever must happen once is left to `Fabric.is_global_zero`.
+    """
+    kind = chosen_device(train.device)
+    if kind == "cuda" and train.devices > torch.cuda.device_count():
+        raise InputError(f"train.devices is {train.devices}, but this machine has {torch.cuda.device_count()} GPUs")
+    fabric = Fabric(
+        accelerator=kind,
+        devices=train.devices,
+        strategy="ddp" if train.devices > 1 else "auto",
+        precision=PRECISIONS[_precision(train.precision, kind)],
+    )
+    fabric.launch()
+    return fabric
+
+
+def share_of(train: TrainConfig, rank: int, ranks: int) -> Share:
+    """What one process handles. Raises `InputError` where the batch does not divide."""
+    parts = ranks * train.accumulate
+    if train.batch % parts:
+        raise InputError(
+            f"train.batch is {train.batch}, which does not divide by {ranks} devices x {train.accumulate} accumulated "
+            f"steps: say --set train.batch={max(1, train.batch // parts) * parts}"
+        )
+    return Share(rank, ranks, train.accumulate, train.batch // parts)
+
+
+def job_of(fabric: Fabric, config: RunConfig, classes: ClassScheme, model: MambaFCS) -> Job:
+    """Everything on its device. With several GPUs, batch norm sees the whole batch, as on one."""
+    share = share_of(config.train, fabric.global_rank, fabric.world_size)
+    if fabric.world_size > 1 and fabric.device.type == "cuda":
+        model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
+    model = fabric.to_device(model).train()
+    average = None if config.train.ema is None else averaged(model, config.train.ema)
+    optimizer = AdamW(model.parameters(), lr=config.train.lr, weight_decay=config.train.weight_decay)
+    wrapped, stepper = fabric.setup(model, optimizer)
+    return Job(fabric, config, classes, model, wrapped, optimizer, stepper, average, share)
+
+
+def _precision(wanted: str, device: str) -> str:
+    if wanted != "auto":
+        return wanted
+    return "bf16" if device == "cuda" and torch.cuda.is_bf16_supported() else "fp32"

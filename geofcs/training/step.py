@@ -1,0 +1,106 @@
+"""One iteration: augment, compare, propagate, and change the weights if every number is finite."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from geofcs.synthetic.noise import key_of
+from geofcs.training.augment import augmented
+from geofcs.training.batches import Batch
+from geofcs.training.config import LossConfig
+from geofcs.training.job import Job
+from geofcs.training.losses import Labels, LossTerms, LossWeights, change_loss
+from geofcs.training.schedules import learning_rate
+
+
+class Step(NamedTuple):
+    """What an iteration gave: the mean loss terms, whether the weights changed, whether to stop, this rank's pairs."""
+
+    terms: list[float]
+    finite: bool
+    stop: bool
+    names: tuple[str, ...]
+
+
+def iterate(job: Job, batches: Iterator[Batch], iteration: int, stop: bool) -> Step:
+    """Run an iteration, counted from 0; where loss or gradient is not finite, everything stays as it was before.
+
+    Everything random in it follows from the config's seed, the iteration and the rank. All processes answer alike:
+    they stop if one was asked to `stop`.
+    """
+    generator = seeded(job, iteration)
+    before = [buffer.clone() for buffer in job.model.buffers()]
+    terms, names = _propagated(job, batches, iteration, generator)
+    *said, norm, stops = _agreed(job, terms, _clipped(job), stop)
+    finite = all(map(math.isfinite, (*said, norm)))
+    if finite:
+        job.optimizer.param_groups[0]["lr"] = learning_rate(job.config.train, iteration)
+        job.stepper.step()
+        if job.average is not None:
+            job.average.update_parameters(job.model)
+    else:
+        for buffer, value in zip(job.model.buffers(), before, strict=True):
+            buffer.copy_(value)
+    job.stepper.zero_grad()
+    return Step(said, finite, stops > 0, names)
+
+
+def seeded(job: Job, iteration: int) -> torch.Generator:
+    """A CPU's generator for the augmentations; torch's own, which stochastic depth draws from, is seeded as well."""
+    key = key_of(job.config.train.seed, "iteration", iteration, job.share.rank) % 2**62
+    torch.manual_seed(key)
+    return torch.Generator().manual_seed(key + 1)
+
+
+def _propagated(
+    job: Job, batches: Iterator[Batch], iteration: int, generator: torch.Generator
+) -> tuple[Tensor, tuple[str, ...]]:
+    """Gradients of the whole batch, and its mean loss terms (9,)."""
+    weights, names, sums = loss_weights(job.config.loss, iteration), (), []
+    for part in range(job.share.accumulate):
+        batch = augmented(next(batches).to(job.device), job.config.augment, generator)
+        with job.fabric.no_backward_sync(job.wrapped, enabled=part < job.share.accumulate - 1):
+            terms = change_loss(job.wrapped(batch.t1, batch.t2), labels_of(batch, job.classes.is_binary), weights)
+            job.fabric.backward(terms.total / job.share.accumulate)
+        sums.append(torch.stack([term.detach() for term in terms]))
+        names = (*names, *batch.names)
+    return torch.stack(sums).mean(0), names
+
+
+def _clipped(job: Job) -> Tensor:
+    """Clip the gradients if the config asks for it; their norm before."""
+    parameters, clip = list(job.model.parameters()), job.config.train.clip
+    norm = torch.nn.utils.get_total_norm([each.grad for each in parameters if each.grad is not None])
+    if clip is not None:
+        torch.nn.utils.clip_grads_with_norm_(parameters, clip, norm)
+    return norm
+
+
+def _agreed(job: Job, terms: Tensor, norm: Tensor, stop: bool) -> list[float]:
+    """Loss terms, gradient norm and wish to stop, averaged over processes: where an iteration waits for a GPU."""
+    values = torch.cat([terms, norm[None], torch.full_like(norm[None], float(stop))])
+    if job.share.ranks > 1:
+        values = job.fabric.all_reduce(values, reduce_op="mean")
+    agreed: list[float] = values.tolist()
+    return agreed
+
+
+def loss_weights(loss: LossConfig, iteration: int) -> LossWeights:
+    """The weights at an iteration: the SeK term may come in late."""
+    keys = loss.model_dump(exclude={"sek_from"})
+    return LossWeights(**{**keys, "sek": loss.sek if iteration >= loss.sek_from else 0.0})
+
+
+def labels_of(batch: Batch, is_binary: bool) -> Labels:
+    """The truth as the loss takes it."""
+    change = batch.change.long()
+    return Labels(change, None, None) if is_binary else Labels(change, batch.label1.long(), batch.label2.long())
+
+
+TERMS = LossTerms._fields
+"""Names of the loss terms, in the order of `Step.terms`."""

@@ -1,0 +1,265 @@
+"""Training: iterate, write down, judge, save; from wherever the last state left off."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Protocol
+
+import torch.distributed
+from lightning_fabric import Fabric
+
+from geofcs.classes import scheme_from_json, scheme_to_json
+from geofcs.errors import ComputeError, InputError, OutputError
+from geofcs.model.build import build
+from geofcs.model.config import mamba_fcs_config
+from geofcs.model.weights import save_weights
+from geofcs.training.batches import Batch
+from geofcs.training.checkpoint import Checkpoints, Facts
+from geofcs.training.config import RunConfig, write_config
+from geofcs.training.job import Job, job_of, launched
+from geofcs.training.loading import batches
+from geofcs.training.memory import memory_advice
+from geofcs.training.progress import Progress
+from geofcs.training.quality import Quality
+from geofcs.training.record import Record
+from geofcs.training.schedules import learning_rate
+from geofcs.training.sets import Sets, sets_of
+from geofcs.training.start import starting_model
+from geofcs.training.state import restore, state_tensors
+from geofcs.training.step import Step, iterate
+from geofcs.training.validate import Validation
+
+CONFIG, STATE, BEST, LAST = "config.yaml", "state", "best.safetensors", "last.safetensors"
+"""What a run's folder holds, beside its tables: the config, the state, and weights that detection takes."""
+
+MOST_BROKEN = 3
+"""Iterations in a row whose numbers are not finite, after which a run stops."""
+
+
+class Listener(Protocol):
+    """Is told what happens."""
+
+    def note(self, sentence: str) -> None: ...
+
+    def begin(self, done: int, total: int) -> None: ...
+
+    def step(self, iteration: int, loss: float, rate: float) -> None: ...
+
+    def judged(self, iteration: int, quality: Quality, is_best: bool) -> None: ...
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended: iterations done, the best score and where, whether it was asked to stop before the end."""
+
+    run: Path
+    iteration: int
+    best: float | None
+    best_iteration: int
+    interrupted: bool
+
+
+def train(config: RunConfig, run: Path, listener: Listener, stop: Callable[[], bool], *, resume: bool) -> Outcome:
+    """Train as a config says, into a folder; with `resume` from the state that lies there.
+
+    `stop` is asked after every iteration; once it says yes, the state is saved. Raises `InputError` for data or weights
+    that do not fit, `OutputError` where nothing can be written, `ComputeError` for too little memory or numbers that
+    are not finite; the last good state is then on the disk.
+    """
+    if not resume:
+        check_new(run)
+    fabric = launched(config.train)
+    with memory_advice(config):
+        sets = sets_of(config)
+        job, progress = _resumed(fabric, config, sets, run) if resume else _begun(fabric, config, sets, listener)
+        if job.leads:
+            run.mkdir(parents=True, exist_ok=True)
+            write_config(run / CONFIG, config)
+        return Run(job, sets, run, progress, listener).until_done(stop)
+
+
+def check_new(run: Path) -> None:
+    """Raise `OutputError` where a folder already holds something."""
+    if (run / CONFIG).exists():
+        raise OutputError(f"{run}: holds a run already: go on with geofcs train --resume {run}, or choose another -o")
+    if run.exists() and not (run.is_dir() and not any(run.iterdir())):
+        raise OutputError(f"{run}: exists and is not empty: choose another -o")
+
+
+def _begun(fabric: Fabric, config: RunConfig, sets: Sets, listener: Listener) -> tuple[Job, Progress]:
+    start = starting_model(config.model, sets.classes, config.train.seed)
+    listener.note(start.said)
+    return job_of(fabric, config, sets.classes, start.model), Progress()
+
+
+def _resumed(fabric: Fabric, config: RunConfig, sets: Sets, run: Path) -> tuple[Job, Progress]:
+    """A job in the state that a run was saved in."""
+    tensors, facts = Checkpoints(run / STATE).load()
+    classes = scheme_from_json(facts["classes"])
+    if classes != sets.classes:
+        raise InputError(f"{run}: was trained for the classes of {classes.name}, the data has {sets.classes.name}")
+    job = job_of(fabric, config, classes, build(mamba_fcs_config(facts["model"]), config.train.seed))
+    try:
+        restore(tensors, job.model, job.optimizer, job.average)
+    except (KeyError, RuntimeError) as error:
+        raise InputError(f"{run}: its state is not one of this config's model ({error})") from error
+    return job, Progress(**facts["progress"])
+
+
+@dataclass(frozen=True)
+class Run:
+    """A job on its way."""
+
+    job: Job
+    sets: Sets
+    folder: Path
+    progress: Progress
+    listener: Listener
+
+    def until_done(self, stop: Callable[[], bool]) -> Outcome:
+        """Iterate until the config's iterations are done, or `stop` says yes."""
+        job, progress, config = self.job, self.progress, self.job.config
+        validation, record = Validation(self.sets.validation, job), self._record()
+        clock = Clock(batches_of(job, self.sets, progress.iteration))
+        self.listener.begin(progress.iteration, config.train.iterations)
+        stopped = False
+        while progress.iteration < config.train.iterations and not stopped:
+            step = iterate(job, clock, progress.iteration, stop())
+            progress.add(step)
+            self._check_finite(step)
+            stopped = step.stop
+            self._write_down(step, record, clock)
+            if self._due(config.validation.every):
+                self._judge(validation, record)
+            if stopped or self._due(config.output.save_every):
+                self._save()
+        if record is not None:
+            record.close()
+        done = progress.iteration == config.train.iterations
+        if done and job.leads:
+            self._write_weights(LAST, f"after {progress.iteration} iterations")
+        return Outcome(self.folder, progress.iteration, progress.best, progress.best_iteration, not done)
+
+    def _due(self, every: int) -> bool:
+        """Whether something that happens so often, and at the end, happens now."""
+        done, total = self.progress.iteration, self.job.config.train.iterations
+        return done % every == 0 or done == total
+
+    def _record(self) -> Record | None:
+        if not self.job.leads:
+            return None
+        return Record(self.folder, self.progress.iteration, tensorboard=self.job.config.output.tensorboard)
+
+    def _write_down(self, step: Step, record: Record | None, clock: Clock) -> None:
+        iteration, config = self.progress.iteration, self.job.config
+        rate = learning_rate(config.train, iteration - 1)
+        self.listener.step(iteration, step.terms[-1], rate)
+        if not self._due(config.output.log_every):
+            return
+        means, skipped = self.progress.taken()
+        if record is not None:
+            record.losses(iteration, rate, means, skipped)
+            record.speed(iteration, *clock.taken(config.output.log_every))
+
+    def _judge(self, validation: Validation, record: Record | None) -> None:
+        """Validate, and keep the weights if they are the best so far."""
+        iteration, config = self.progress.iteration, self.job.config
+        quality = validation.quality()
+        is_best = self.progress.improves(score_of(quality))
+        if record is None:
+            return
+        record.quality(iteration, quality)
+        if config.output.pictures and config.output.tensorboard:
+            record.pictures(iteration, validation.pictures(config.output.pictures))
+        if is_best:
+            self._write_weights(BEST, f"best of validations, after {iteration} iterations, {told(quality)}")
+        self.listener.judged(iteration, quality, is_best)
+
+    def _save(self) -> None:
+        """The whole state; written by one process, the others wait."""
+        job = self.job
+        if job.leads:
+            facts: Facts = {
+                "progress": asdict(self.progress),
+                "model": asdict(job.model.config),
+                "classes": scheme_to_json(job.classes),
+                "seed": job.config.train.seed,
+            }
+            tensors = state_tensors(job.model, job.optimizer, job.average)
+            Checkpoints(self.folder / STATE).save(self.progress.iteration, tensors, facts)
+        job.fabric.barrier()
+
+    def _check_finite(self, step: Step) -> None:
+        """Stop after too many iterations in a row that were not finite, in the state before the first of them."""
+        if self.progress.broken < MOST_BROKEN:
+            return
+        first = self.progress.iteration - MOST_BROKEN
+        self.progress.iteration, self.progress.broken = first, 0
+        self.progress.skipped -= MOST_BROKEN
+        self._save()
+        names = ", ".join(_all_names(self.job, step.names))
+        raise ComputeError(
+            f"{MOST_BROKEN} iterations in a row gave numbers that are not finite, the last on {names}; the state "
+            f"after iteration {first} is in {self.folder / STATE}: look at these pairs, or go on more gently with "
+            f"geofcs train --resume {self.folder} --set train.lr={self.job.config.train.lr / 2:g} --set train.clip=1"
+        )
+
+    def _write_weights(self, name: str, when: str) -> None:
+        config, job = self.job.config, self.job
+        trained = f"on {config.data.dataset} ({self.sets.said}), {when}"
+        save_weights(self.folder / name, job.judged, job.model.config, job.classes, config.data.crop, trained)
+
+
+class Clock:
+    """Batches, and how long was waited for them."""
+
+    def __init__(self, source: Iterator[Batch]) -> None:
+        self._source = source
+        self._waited = 0.0
+        self._since = time.perf_counter()
+
+    def __iter__(self) -> Clock:
+        return self
+
+    def __next__(self) -> Batch:
+        began = time.perf_counter()
+        batch = next(self._source)
+        self._waited += time.perf_counter() - began
+        return batch
+
+    def taken(self, iterations: int) -> tuple[float, float]:
+        """Seconds an iteration since the last time, and the share of them spent waiting."""
+        now = time.perf_counter()
+        passed, waited = now - self._since, self._waited
+        self._since, self._waited = now, 0.0
+        return passed / iterations, waited / max(passed, 1e-9)
+
+
+def batches_of(job: Job, sets: Sets, iteration: int) -> Iterator[Batch]:
+    """The training batches of this process from an iteration on."""
+    data, pinned = job.config.data, job.device.type == "cuda"
+    return batches(sets.train, data.crop, job.config.train.seed, job.share, iteration, data.workers, pinned=pinned)
+
+
+def score_of(quality: Quality) -> float | None:
+    """What the best model is chosen by: SeK, or the F1 of change where there is no land cover."""
+    return quality.f1 if quality.sek is None and quality.protocol == "binary" else quality.sek
+
+
+def told(quality: Quality) -> str:
+    """The score with its name and protocol."""
+    name = "F1" if quality.protocol == "binary" else "SeK"
+    score = score_of(quality)
+    return f"validation {name} ({quality.protocol}) {'n/a' if score is None else f'{score:.4f}'}"
+
+
+def _all_names(job: Job, names: tuple[str, ...]) -> list[str]:
+    """The names of every process's pairs."""
+    if job.share.ranks == 1:
+        return list(names)
+    gathered: list[tuple[str, ...]] = [()] * job.share.ranks
+    torch.distributed.all_gather_object(gathered, names)
+    return [name for each in gathered for name in each]

@@ -1,0 +1,96 @@
+"""The model judged on held-out pairs while it trains, and a strip of pictures of what it says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from geofcs.classes import ClassScheme
+from geofcs.errors import GeofcsError
+from geofcs.model.maps import Maps, maps_of
+from geofcs.training.batches import Batch
+from geofcs.training.data import Pairs
+from geofcs.training.job import Job
+from geofcs.training.loading import Whole, collated, start_method
+from geofcs.training.metrics import ChangeMetrics
+from geofcs.training.quality import Quality
+from geofcs.training.step import labels_of
+
+WHITE = (255, 255, 255)
+
+
+class Validation:
+    """Held-out pairs, whole, whose readers stay alive between one judgement and the next."""
+
+    def __init__(self, pairs: Pairs, job: Job) -> None:
+        config = job.config.validation
+        count = len(pairs) if config.pairs is None else min(config.pairs, len(pairs))
+        self.pairs = count
+        workers = min(job.config.data.workers, -(-count // config.batch))
+        self._job = job
+        self._loader: DataLoader[Batch | GeofcsError] = DataLoader(
+            Whole(pairs),  # type: ignore[arg-type]  # an index is all that it is asked for
+            batch_size=config.batch,
+            sampler=range(job.share.rank, count, job.share.ranks),
+            num_workers=workers,
+            collate_fn=collated,
+            pin_memory=job.device.type == "cuda",
+            persistent_workers=workers > 0,
+            multiprocessing_context=start_method() if workers else None,
+        )
+
+    def quality(self) -> Quality:
+        """The numbers, of all processes' pairs together."""
+        metrics = ChangeMetrics(self._job.classes.count).to(self._job.device)
+        with _judging(self._job):
+            for batch in self._batches():
+                metrics.update(self._maps(batch), labels_of(batch, self._job.classes.is_binary))
+        return metrics.quality()
+
+    def pictures(self, count: int) -> Tensor:
+        """(3, rows, columns) uint8 of the first pairs: T1, T2, truth and prediction of either date, one pair a row."""
+        rows: list[Tensor] = []
+        with _judging(self._job):
+            for batch in self._batches():
+                rows += _rows(batch, self._maps(batch), self._job.classes)
+                if len(rows) >= count:
+                    break
+        return torch.cat(rows[:count], 1)
+
+    def _batches(self) -> Iterator[Batch]:
+        for batch in self._loader:
+            if isinstance(batch, GeofcsError):
+                raise batch
+            yield batch.to(self._job.device)
+
+    def _maps(self, batch: Batch) -> Maps:
+        with self._job.fabric.autocast():
+            return maps_of(self._job.judged(batch.t1.float(), batch.t2.float()))
+
+
+@contextmanager
+def _judging(job: Job) -> Iterator[None]:
+    """The judged model in eval mode, without gradients; in training mode again afterwards."""
+    job.judged.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        job.judged.train()
+
+
+def _rows(batch: Batch, maps: Maps, classes: ClassScheme) -> list[Tensor]:
+    """One strip (3, h, 6 w) per pair; a binary map's only colour is its change."""
+    palette = torch.tensor([WHITE, *(cover.colour for cover in classes.land_covers)], dtype=torch.uint8)
+    if maps.t1 is None or maps.t2 is None:
+        palette = torch.tensor([WHITE, classes.transitions[0].colour], dtype=torch.uint8)
+        ids = [batch.change, batch.change, maps.change, maps.change]
+    else:
+        ids = [batch.label1, batch.label2, maps.t1, maps.t2]
+    painted = [palette[each.cpu().long().clamp(max=len(palette) - 1)].movedim(-1, 1) for each in ids]
+    t1, t2, truth1, truth2, said1, said2 = batch.t1.cpu(), batch.t2.cpu(), *painted
+    return list(torch.cat([t1, t2, truth1, said1, truth2, said2], -1))

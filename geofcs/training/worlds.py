@@ -1,0 +1,113 @@
+"""Labelled pairs from worlds that are made up on the spot, each of another seed, resolution, season and sensor."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from random import Random
+
+import numpy as np
+import numpy.typing as npt
+
+from geofcs.classes import LANDSAT, SECOND, ClassScheme
+from geofcs.errors import InputError
+from geofcs.synthetic import Nuisances, SceneParameters, scene_pixels
+from geofcs.synthetic.noise import key_of, smooth
+from geofcs.training.config import WorldsConfig
+from geofcs.training.data import Sample
+
+Pixels = npt.NDArray[np.uint8]
+
+COARSE_AS_SECOND = np.array([0, 1, 2, 5, 4], np.uint8)
+"""Ids of SECOND that those of Landsat-SCD's worlds mean: farmland low vegetation, desert ground, building, water."""
+
+FINEST_COARSE_GSD = 5.0
+"""Metres a pixel from which on worlds of regions look like something."""
+
+COARSEST_FINE_GSD = 5.0
+"""Metres a pixel up to which worlds of houses and trees are drawn: beyond it a pair takes a second."""
+
+FARTHEST = 1 << 20
+"""Pixels from a world's origin within which a window is cut."""
+
+ENDLESS = 1 << 40
+"""The length of a set that never repeats a pair."""
+
+
+@dataclass(frozen=True)
+class Worlds:
+    """Pairs of `size` pixels a side: pair i follows from `seed`, `name` and i alone. Without `pairs` there is no end.
+
+    Sets of different names share no world.
+    """
+
+    config: WorldsConfig
+    scheme: ClassScheme
+    size: int
+    seed: int
+    name: str
+    pairs: int | None
+
+    def __post_init__(self) -> None:
+        if self.scheme not in (SECOND, LANDSAT):
+            raise InputError(f"worlds cannot be labelled in {self.scheme.name!r}; use second or landsat")
+
+    def __len__(self) -> int:
+        return ENDLESS if self.pairs is None else self.pairs
+
+    def __getitem__(self, index: int) -> Sample:
+        """The pair of that index."""
+        dice = Random(key_of(self.seed, "worlds", self.name, index))
+        parameters = drawn(self.config, self.scheme, dice)
+        row, col = (dice.randrange(FARTHEST) for _ in range(2))
+        pixels = scene_pixels(parameters, row, col, self.size, self.size)
+        covers = pixels.land_cover_t1, pixels.land_cover_t2
+        if parameters.scheme is LANDSAT and self.scheme is SECOND:
+            covers = COARSE_AS_SECOND[covers[0]], COARSE_AS_SECOND[covers[1]]
+        change = (pixels.codes > 0).astype(np.uint8)
+        t1, t2 = _recoloured((pixels.t1, pixels.t2), covers, self.config.recolour, dice)
+        return Sample(t1, t2, change, covers[0] * change, covers[1] * change, f"{self.name}-{index}")
+
+
+def drawn(config: WorldsConfig, scheme: ClassScheme, dice: Random) -> SceneParameters:
+    """The parameters of one world: resolution log-uniform, every nuisance as strong as it happens to be."""
+    low, high = config.gsd
+    coarse = scheme is LANDSAT or (high > FINEST_COARSE_GSD and dice.random() < config.coarse)
+    low, high = (max(low, FINEST_COARSE_GSD), high) if coarse else (low, min(high, COARSEST_FINE_GSD))
+    gsd = math.exp(dice.uniform(math.log(low), math.log(max(low, high))))
+    return SceneParameters(
+        seed=dice.getrandbits(62),
+        scheme=LANDSAT if coarse else SECOND,
+        gsd=_shared(gsd),
+        change=dice.uniform(*config.change),
+        nuisances=Nuisances(*(dice.uniform(*config.nuisances) for _ in range(7))),
+    )
+
+
+def _shared(gsd: float) -> float:
+    """The nearest of eight sizes an octave, so that few tiles of tree crowns serve many worlds."""
+    return float(2 ** (round(8 * math.log2(gsd)) / 8))
+
+
+def _recoloured(
+    images: tuple[Pixels, Pixels], covers: tuple[Pixels, Pixels], strength: float, dice: Random
+) -> tuple[Pixels, Pixels]:
+    """Both images with each class in a tone and a coarse texture of its own, the same at both dates.
+
+    Palettes of the painters are few; land of one class looks different from country to country.
+    """
+    if strength == 0:
+        return images
+    tints = [
+        np.array([dice.gauss(0, 0.16) for _ in range(3)], np.float32) * strength + dice.gauss(0, 0.14) * strength
+        for _ in range(8)
+    ]
+    cell, depth = 2 ** dice.uniform(1.5, 5), dice.uniform(0, 0.12) * strength
+    along = np.arange(images[0].shape[-1], dtype=np.float64)
+    texture = smooth(dice.getrandbits(60), along, along, cell) * np.float32(depth)
+    tones = np.exp(np.stack(tints)).astype(np.float32)
+    factors = (tones[cover].transpose(2, 0, 1) * (1 + texture) for cover in covers)
+    first, second = (
+        np.clip(image * factor, 0, 255).astype(np.uint8) for image, factor in zip(images, factors, strict=True)
+    )
+    return first, second
