@@ -19,6 +19,7 @@ LAYERS = [
     {"scoring", "blend", "journal"},
     {"blocks", "report"},
     {"schedule", "plan"},
+    {"training"},
     {"detect", "doctor"},
     {"cli"},
     {"__main__"},
@@ -28,8 +29,12 @@ LAYERS = [
 ONLY_IN = {
     "dask": {"schedule"},
     "distributed": {"schedule"},
-    "rasterio": {"grid", "gdal", "scene", "strips", "raster", "vector", "synthetic", "blocks", "report"},
-    "pyogrio": {"scene", "vector", "report"},
+    "rasterio": {"grid", "gdal", "scene", "strips", "raster", "vector", "synthetic", "blocks", "report", "training"},
+    "pyogrio": {"scene", "vector", "report", "training"},
+    "lightning_fabric": {"training"},
+    "pydantic": {"training"},
+    "torchmetrics": {"training"},
+    "yaml": {"training"},
     "typer": {"cli"},
     "rich": {"cli"},
 }
@@ -84,6 +89,7 @@ def test_libraries_are_imported_where_they_belong(path: Path) -> None:
     [
         ("import geofcs.cli", {"torch", "dask", "distributed", "numpy", "rasterio"}),
         ("import geofcs.model.fcs, geofcs.model.weights", {"rasterio", "dask", "distributed", "pyogrio"}),
+        ("import geofcs.training.train, geofcs.training.worlds", {"rasterio", "dask", "distributed", "pyogrio"}),
         ("import geofcs.synthetic", {"rasterio", "dask", "distributed", "torch"}),
     ],
 )
