@@ -16,6 +16,7 @@ from geofcs.cli.doctor import doctor
 from geofcs.cli.polygonize import polygonize
 from geofcs.cli.synth import synth
 from geofcs.cli.terminal import stderr
+from geofcs.cli.train import train
 from geofcs.cli.weights import app as weights
 from geofcs.errors import GeofcsError
 
@@ -55,6 +56,7 @@ def _root(
 app.command()(detect)
 app.command()(polygonize)
 app.command()(synth)
+app.command()(train)
 app.command()(doctor)
 app.add_typer(weights, name="weights")
 
