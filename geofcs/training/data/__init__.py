@@ -1,5 +1,5 @@
 """Labelled pairs from folders of images and from scenes: which there are, how they are split, what they hold."""
 
-from geofcs.training.data.sample import Pairs, Sample
+from geofcs.training.data.sample import Dataset, Pairs, Sample
 
-__all__ = ["Pairs", "Sample"]
+__all__ = ["Dataset", "Pairs", "Sample"]

@@ -1,11 +1,15 @@
-"""One labelled pair as it leaves a dataset: plain arrays."""
+"""One labelled pair as plain arrays, and what a dataset of them is."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
+
+from geofcs.classes import ClassScheme
 
 Image = npt.NDArray[np.uint8]
 
@@ -33,3 +37,16 @@ class Pairs(Protocol):
     def __getitem__(self, index: int) -> Sample:
         """Read one; raises a `GeofcsError` that names file, pixel and value."""
         ...
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Labelled pairs, divided; `kind` is the layout, `notes` are sentences for the user. A set may be empty."""
+
+    folder: Path
+    kind: str
+    scheme: ClassScheme
+    train: Pairs
+    val: Pairs
+    test: Pairs
+    notes: tuple[str, ...]

@@ -1,0 +1,334 @@
+"""Which labelled pairs a folder holds, found by looking at it: the published layouts, and a plain one of one's own.
+
+A split folder (`train`, `val`, `test`), or the folder itself, holds one subfolder per part. The first pair of names
+below that is there are the images, the next the labels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+from geofcs.classes import BINARY, LANDSAT, SECOND, ClassScheme, scheme_from_json
+from geofcs.errors import InputError
+from geofcs.training.data.images import SUFFIXES, WrongPixel, cover_ids, read_values
+
+Item = TypeVar("Item")
+
+IMAGE_FOLDERS = (("im1", "im2"), ("T1", "T2"), ("A", "B"))
+COVER_FOLDERS = (("label1", "label2"), ("GT_T1", "GT_T2"), ("labelA", "labelB"), ("labelA_rgb", "labelB_rgb"))
+CHANGE_FOLDERS = ("GT_CD", "change")
+SINGLE_FOLDERS = ("label", "labels")
+"""One map for both dates: Landsat-SCD's from-to codes, or LEVIR-CD's 0 and 255."""
+
+SPLIT_FOLDERS = {"train": ("train",), "val": ("val", "valid", "validation"), "test": ("test",)}
+LISTS = {
+    split: tuple(f"{name}{end}.txt" for end in ("", "_list", "_info") for name in names)
+    for split, names in SPLIT_FOLDERS.items()
+}
+LIST_FOLDERS = ("", "list", "lists", "datasets/SECOND")
+
+CLASSES_FILE = "classes.json"
+"""A class scheme, as rasters carry it, for a folder with classes of its own."""
+
+WHOLE = ""
+"""The split of pairs that no folder and no list assigns."""
+
+FIRST_LOOKED_AT = 8
+"""Label files read to tell the classes."""
+
+
+@dataclass(frozen=True)
+class PairFiles:
+    """The files of one pair; a part that the layout lacks is None."""
+
+    name: str
+    t1: Path
+    t2: Path
+    cover_t1: Path | None = None
+    cover_t2: Path | None = None
+    change: Path | None = None
+    from_to: Path | None = None
+
+    @property
+    def labels(self) -> tuple[Path, ...]:
+        """The label files that there are."""
+        return tuple(each for each in (self.cover_t1, self.cover_t2, self.change, self.from_to) if each is not None)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What a folder holds: pairs by split, its classes, and what is wrong with its files, a sentence each.
+
+    `splits` has the keys that folders or lists named, of "train", "val", "test"; or only "" where nothing did.
+    """
+
+    folder: Path
+    kind: str
+    scheme: ClassScheme
+    splits: Mapping[str, tuple[PairFiles, ...]]
+    problems: tuple[str, ...] = ()
+
+    @property
+    def white_is_outside(self) -> bool:
+        """Whether pixels white at both dates are outside the scene, as in Landsat-SCD."""
+        return self.scheme == LANDSAT
+
+    @property
+    def pairs(self) -> int:
+        """How many pairs there are, in all splits."""
+        return sum(map(len, self.splits.values()))
+
+
+@dataclass
+class _Parts:
+    """The subfolders of one split that hold the parts."""
+
+    folder: Path
+    images: tuple[str, str]
+    covers: tuple[str, str] | None
+    change: str | None
+    single: str | None
+    files: dict[str, dict[str, Path]] = field(default_factory=dict)
+
+    @property
+    def kind(self) -> str:
+        labels = self.covers or tuple(each for each in (self.single,) if each)
+        return " ".join((*self.images, *labels, *((self.change,) if self.change else ())))
+
+
+def find_layout(folder: Path, scheme: ClassScheme | None = None) -> Layout:
+    """The pairs in a folder. Without `scheme` the classes are those of classes.json, or what the labels show.
+
+    Raises `InputError` where no layout is recognised or the classes cannot be told; files that are missing or left
+    over are among the layout's problems.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{folder}: there is no such folder")
+    parts = _split_parts(folder)
+    if not parts:
+        raise InputError(
+            f"{folder}: holds none of the known layouts: im1 im2 label1 label2, A B labelA labelB, A B label, or "
+            "T1 T2 GT_T1 GT_T2 GT_CD, at its top or in train, val and test"
+        )
+    found = [_paired(split, each) for split, each in parts.items()]
+    by_split = {split: pairs for split, pairs, _ in found}
+    problems = [problem for _, _, said in found for problem in said]
+    if not any(by_split.values()):
+        raise InputError(f"{folder}: holds no complete pair: {'; '.join(problems[:3]) or 'its folders are empty'}")
+    scheme = scheme or own_scheme(folder) or _scheme_seen(folder, parts, by_split)
+    by_split = {split: _with_single(pairs, parts[split], scheme) for split, pairs in by_split.items()}
+    splits, said = _listed(folder, by_split)
+    kind = next(iter(parts.values())).kind
+    return Layout(folder, kind, scheme, splits, tuple(problems + said))
+
+
+def _split_parts(folder: Path) -> dict[str, _Parts]:
+    found = {}
+    for split, names in SPLIT_FOLDERS.items():
+        for name in names:
+            parts = _parts_in(folder / name)
+            if parts:
+                found[split] = parts
+                break
+    whole = None if found else _parts_in(folder)
+    return {WHOLE: whole} if whole else found
+
+
+def _parts_in(folder: Path) -> _Parts | None:
+    """The subfolders that hold parts, None if there are no images or no labels."""
+    there = {each.name for each in folder.iterdir() if each.is_dir()} if folder.is_dir() else set()
+    images = next((names for names in IMAGE_FOLDERS if there.issuperset(names)), None)
+    covers = next((names for names in COVER_FOLDERS if there.issuperset(names)), None)
+    change = next((name for name in CHANGE_FOLDERS if name in there), None)
+    single = None if covers else next((name for name in SINGLE_FOLDERS if name in there), None)
+    if images is None or not (covers or change or single):
+        return None
+    return _Parts(folder, images, covers, change, single)
+
+
+def _paired(split: str, parts: _Parts) -> tuple[str, tuple[PairFiles, ...], list[str]]:
+    """The complete pairs of a split, and a sentence for each file without its counterparts."""
+    names = [*parts.images, *(parts.covers or ()), *(each for each in (parts.change, parts.single) if each)]
+    problems: list[str] = []
+    for name in names:
+        parts.files[name] = _images_in(parts.folder / name, problems)
+    all_names = sorted(set().union(*parts.files.values()))
+    pairs = []
+    for name in all_names:
+        missing = [part for part in names if name not in parts.files[part]]
+        if missing:
+            there = next(parts.files[part][name] for part in names if name in parts.files[part])
+            problems.append(f"{there}: has no counterpart in {', '.join(missing)}")
+            continue
+        pairs.append(
+            PairFiles(
+                name,
+                parts.files[parts.images[0]][name],
+                parts.files[parts.images[1]][name],
+                parts.files[parts.covers[0]][name] if parts.covers else None,
+                parts.files[parts.covers[1]][name] if parts.covers else None,
+                parts.files[parts.change][name] if parts.change else None,
+            )
+        )
+    return split, tuple(pairs), problems
+
+
+def _images_in(folder: Path, problems: list[str]) -> dict[str, Path]:
+    """The image files of a folder by stem."""
+    files: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        if path.suffix.lower() not in SUFFIXES or path.name.startswith("."):
+            continue
+        if path.stem in files:
+            problems.append(f"{path}: {files[path.stem].name} has the same name but for its ending")
+        files.setdefault(path.stem, path)
+    return files
+
+
+def own_scheme(folder: Path) -> ClassScheme | None:
+    """The classes that a folder's classes.json names, if there is one; raises `InputError`."""
+    path = folder / CLASSES_FILE
+    if not path.is_file():
+        return None
+    try:
+        return scheme_from_json(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read: {error}") from error
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+
+
+def _scheme_seen(folder: Path, parts: Mapping[str, _Parts], pairs: Mapping[str, tuple[PairFiles, ...]]) -> ClassScheme:
+    """The scheme that names of folders and the values of a few labels speak for."""
+    first = next(iter(parts.values()))
+    if first.covers is None:
+        return _single_scheme(first)
+    samples = [read_values(pair.cover_t1) for pair in _first(pairs) if pair.cover_t1]
+    colours = [each for each in samples if each.ndim == 3]
+    if colours:
+        for scheme in (SECOND, LANDSAT):
+            if all(_fits(each, scheme) for each in colours):
+                return scheme
+        raise InputError(
+            f"{folder}: its labels are in colours of neither second nor landsat: name the classes in {CLASSES_FILE}"
+        )
+    if first.images == ("im1", "im2") or first.covers == ("GT_T1", "GT_T2"):
+        return SECOND
+    if any((folder / place / "train_list.txt").is_file() for place in LIST_FOLDERS):
+        return LANDSAT
+    raise InputError(f"{folder}: its labels are ids, which may be of any classes: say --classes second, or landsat")
+
+
+def _single_scheme(parts: _Parts) -> ClassScheme:
+    """Binary for a change map; for a single label map what its values show."""
+    if parts.single is None:
+        return BINARY
+    files = list(parts.files[parts.single].values())
+    values = [read_values(path) for path in _spread(files)]
+    is_from_to = any(((each > 1) & (each < 10)).any() for each in values)
+    return LANDSAT if is_from_to else BINARY
+
+
+def _with_single(pairs: tuple[PairFiles, ...], parts: _Parts, scheme: ClassScheme) -> tuple[PairFiles, ...]:
+    """The pairs with their one label map as what the classes make of it."""
+    if parts.single is None:
+        return pairs
+    files = parts.files[parts.single]
+    part = "change" if scheme.is_binary else "from_to"
+    if part == "from_to" and scheme != LANDSAT:
+        raise InputError(
+            f"{parts.folder / parts.single}: one label for both dates is Landsat-SCD's codes or a change map; the "
+            f"classes of {scheme.name} need labelA and labelB"
+        )
+    return tuple(
+        PairFiles(pair.name, pair.t1, pair.t2, change=files[pair.name])
+        if part == "change"
+        else PairFiles(pair.name, pair.t1, pair.t2, from_to=files[pair.name], change=pair.change)
+        for pair in pairs
+    )
+
+
+def _fits(values: object, scheme: ClassScheme) -> bool:
+    try:
+        cover_ids(values, scheme)  # type: ignore[arg-type]
+    except WrongPixel:
+        return False
+    return True
+
+
+def _first(pairs: Mapping[str, tuple[PairFiles, ...]]) -> list[PairFiles]:
+    return _spread([pair for each in pairs.values() for pair in each])
+
+
+def _spread(items: list[Item]) -> list[Item]:
+    step = max(1, len(items) // FIRST_LOOKED_AT)
+    return items[::step][:FIRST_LOOKED_AT]
+
+
+def _listed(
+    folder: Path, found: Mapping[str, tuple[PairFiles, ...]]
+) -> tuple[dict[str, tuple[PairFiles, ...]], list[str]]:
+    """The pairs as the name lists divide them; without lists as they are."""
+    lists = {split: path for split in SPLIT_FOLDERS if (path := _list_of(folder, split)) is not None}
+    if not lists:
+        return dict(found), []
+    splits, problems = dict(found), []
+    for split, path in lists.items():
+        pairs, missing = _chosen(_names_in(path), split, found)
+        splits[split] = pairs
+        problems += [f"{path}: names {name}, which is not there" for name in missing]
+    listed = {id(pair) for split in lists for pair in splits[split]}
+    for split in [each for each in splits if each not in lists]:
+        splits[split] = tuple(pair for pair in splits[split] if id(pair) not in listed)
+    if "val" in lists and "train" not in lists and "train" in found:
+        splits["train"] = tuple(pair for pair in found["train"] if id(pair) not in listed)
+    left = splits.pop(WHOLE, ())
+    if left:
+        problems.append(f"{folder}: {len(left)} pairs are in no list and are left out, such as {left[0].name}")
+    return splits, problems
+
+
+def _list_of(folder: Path, split: str) -> Path | None:
+    for place in (*LIST_FOLDERS, "train"):
+        for name in LISTS[split]:
+            if (folder / place / name).is_file():
+                return folder / place / name
+    return None
+
+
+def _names_in(path: Path) -> list[str]:
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read as a list of names: {error}") from error
+    return [_stem(line.split()[0]) for line in lines if line.strip()]
+
+
+def _stem(name: str) -> str:
+    """A name without folder and image endings; published lists have .png, some of them twice."""
+    name = name.replace("\\", "/").rsplit("/", 1)[-1]
+    while Path(name).suffix.lower() in SUFFIXES:
+        name = Path(name).stem
+    return name
+
+
+def _chosen(
+    names: Iterable[str], split: str, found: Mapping[str, tuple[PairFiles, ...]]
+) -> tuple[tuple[PairFiles, ...], list[str]]:
+    """The pairs of these names, in the list's order, each once, from the split's own folder if it has one."""
+    where = {name: pair for each in _places(split, found) for pair in reversed(each) for name in [pair.name]}
+    unique = list(dict.fromkeys(names))
+    return tuple(where[name] for name in unique if name in where), [name for name in unique if name not in where]
+
+
+def _places(split: str, found: Mapping[str, tuple[PairFiles, ...]]) -> Iterator[tuple[PairFiles, ...]]:
+    """Where to look, the last first choice: SECOND's validation list names pairs of its training folder."""
+    if split in found:
+        yield found[split]
+    elif split == "val" and "train" in found:
+        yield found["train"]
+    elif WHOLE in found:
+        yield found[WHOLE]
