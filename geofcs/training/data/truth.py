@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import geopandas as gpd
 import numpy as np
 import numpy.typing as npt
+import pyogrio
 import pyogrio.errors
 import pyproj
 import rasterio.features
@@ -211,13 +212,19 @@ def _polygon_truth(path: Path, grid: Grid, scheme: ClassScheme | None) -> Polygo
 
 def _read_table(path: Path) -> gpd.GeoDataFrame:
     try:
-        table = gpd.read_parquet(path) if path.suffix == ".parquet" else gpd.read_file(path)
+        table = gpd.read_parquet(path) if path.suffix == ".parquet" else gpd.read_file(path, layer=_layer_of(path))
     except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be read as polygons ({' '.join(str(error).split())})") from error
     table = table[table.geometry.notna() & ~table.geometry.is_empty]
     if not table.geom_type.isin(["Polygon", "MultiPolygon"]).all():
         raise InputError(f"{path}: holds other things than polygons: leave them out")
     return table
+
+
+def _layer_of(path: Path) -> str:
+    """The first layer with geometries; a GeoPackage of ours holds tables beside it."""
+    layers = pyogrio.list_layers(path)
+    return str(next((name for name, kind in layers if kind is not None), layers[0][0]))
 
 
 def _in_grid_crs(path: Path, table: gpd.GeoDataFrame, grid: Grid) -> gpd.GeoDataFrame:
