@@ -20,8 +20,13 @@ class Batch(NamedTuple):
 
     def to(self, device: torch.device) -> Batch:
         """The same on a device; does not wait where the memory is pinned."""
-        return Batch(*(each.to(device, non_blocking=True) for each in self[:5]), self.names)
+        t1, t2, change, label1, label2 = (each.to(device, non_blocking=True) for each in self._tensors())
+        return Batch(t1, t2, change, label1, label2, self.names)
 
     def pin_memory(self) -> Batch:
         """The same in memory that a GPU copies from by itself."""
-        return Batch(*(each.pin_memory() for each in self[:5]), self.names)
+        t1, t2, change, label1, label2 = (each.pin_memory() for each in self._tensors())
+        return Batch(t1, t2, change, label1, label2, self.names)
+
+    def _tensors(self) -> tuple[Tensor, ...]:
+        return self.t1, self.t2, self.change, self.label1, self.label2

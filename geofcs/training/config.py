@@ -33,6 +33,7 @@ class DataConfig(Section):
     crop: Annotated[int, Field(ge=32)]
     workers: NonNegativeInt
     published_protocol: bool
+    keep_copies: bool
 
 
 class ModelConfig(Section):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 from lightning_fabric import Fabric
@@ -54,8 +54,7 @@ class Job:
     @property
     def judged(self) -> MambaFCS:
         """The model that is validated and written: the average, if there is one."""
-        module: MambaFCS = self.model if self.average is None else self.average.module
-        return module
+        return self.model if self.average is None else cast(MambaFCS, self.average.module)
 
 
 def launched(train: TrainConfig) -> Fabric:
@@ -91,8 +90,8 @@ def job_of(fabric: Fabric, config: RunConfig, classes: ClassScheme, model: Mamba
     """Everything on its device. With several GPUs, batch norm sees the whole batch, as on one."""
     share = share_of(config.train, fabric.global_rank, fabric.world_size)
     if fabric.world_size > 1 and fabric.device.type == "cuda":
-        model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
-    model = fabric.to_device(model).train()
+        model = cast(MambaFCS, nn.SyncBatchNorm.convert_sync_batchnorm(model))  # type: ignore[no-untyped-call]
+    model.to(fabric.device).train()
     average = None if config.train.ema is None else averaged(model, config.train.ema)
     optimizer = AdamW(model.parameters(), lr=config.train.lr, weight_decay=config.train.weight_decay)
     wrapped, stepper = fabric.setup(model, optimizer)

@@ -37,7 +37,7 @@ class Cropped:
     def __getitem__(self, draw: Draw) -> Sample | GeofcsError:
         """The pair that a draw stands for, cut."""
         try:
-            return self._cut(self.pairs[draw.index], Random(key_of(self.seed, "crop", draw.place)))
+            return self._cut(self.pairs[draw.pair], Random(key_of(self.seed, "crop", draw.place)))
         except GeofcsError as error:
             return error
 
@@ -50,8 +50,8 @@ class Cropped:
             )
         row, col = dice.randint(0, height - self.size), dice.randint(0, width - self.size)
         window = (..., slice(row, row + self.size), slice(col, col + self.size))
-        arrays = (np.ascontiguousarray(each[window]) for each in sample[:5])
-        return Sample(*arrays, sample.name)
+        t1, t2, change, label1, label2 = (np.ascontiguousarray(each[window]) for each in arrays_of(sample))
+        return Sample(t1, t2, change, label1, label2, sample.name)
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def batches(
     """
     if not len(pairs):
         raise InputError("there is no pair to train on")
-    loader = DataLoader(
+    loader: DataLoader[Batch | GeofcsError] = DataLoader(
         Cropped(pairs, size, seed),  # type: ignore[arg-type]  # a draw is all that it is asked for
         batch_sampler=Order(len(pairs), seed, share, iteration),
         num_workers=workers,
@@ -102,14 +102,19 @@ def collated(samples: list[Sample | GeofcsError]) -> Batch | GeofcsError:
     if len({each.change.shape for each in read}) > 1:
         sizes = ", ".join(f"{each.name} {each.change.shape}" for each in read)
         return InputError(f"pairs of a batch differ in size ({sizes}): say --set validation.batch=1")
-    t1, t2, change, label1, label2 = (_stacked([each[part] for each in read]) for part in range(5))
+    t1, t2, change, label1, label2 = (_stacked(arrays) for arrays in zip(*map(arrays_of, read), strict=True))
     return Batch(t1, t2, change, label1, label2, tuple(each.name for each in read))
 
 
-def _stacked(arrays: list[npt.NDArray[np.uint8]]) -> Tensor:
+def arrays_of(sample: Sample) -> tuple[npt.NDArray[np.uint8], ...]:
+    """Everything but the name."""
+    return sample.t1, sample.t2, sample.change, sample.label1, sample.label2
+
+
+def _stacked(arrays: tuple[npt.NDArray[np.uint8], ...]) -> Tensor:
     return torch.from_numpy(np.stack(arrays))
 
 
 def start_method() -> str:
     """Not a fork of this process, whose threads and GPU a child could not use; a clean one where the system has it."""
-    return "forkserver" if "forkserver" in multiprocessing.get_allstart_methods() else "spawn"
+    return "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"

@@ -16,9 +16,9 @@ LONGEST_SHUFFLED = 1 << 30
 
 
 class Draw(NamedTuple):
-    """A pair of the set, and the place in the whole run's sequence that it is drawn for."""
+    """The number of a pair in its set, and the place in the whole run's sequence that it is drawn for."""
 
-    index: int
+    pair: int
     place: int
 
 

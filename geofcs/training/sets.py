@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from geofcs.classes import ClassScheme, scheme_named
-from geofcs.errors import UsageError
+from geofcs.errors import InputError, UsageError
 from geofcs.training.config import RunConfig
 from geofcs.training.data import Pairs
 from geofcs.training.worlds import ENDLESS, Worlds
@@ -35,6 +35,27 @@ def sets_of(config: RunConfig) -> Sets:
     return DATASETS[name](config)
 
 
+def _folder(config: RunConfig) -> Sets:
+    """The pairs of a folder, in whichever layout it has."""
+    # Imported late: folders of scenes need rasterio, which training on made-up worlds does without.
+    from geofcs.training.data.dataset import open_dataset
+
+    data = config.data
+    if data.folder is None:
+        raise UsageError(f"say where {data.dataset} lies: --data DIR")
+    classes = scheme_named(data.classes)
+    found = open_dataset(
+        data.folder, classes, tile=data.crop, published=data.published_protocol, keep_copies=data.keep_copies
+    )
+    if not len(found.train) or not len(found.val):
+        raise InputError(
+            f"{data.folder}: has {len(found.train)} pairs to train on and {len(found.val)} to validate on: neither may "
+            f"be 0; geofcs data check {data.folder} says what is there"
+        )
+    said = "; ".join((f"{found.kind} in {data.folder}", *found.notes))
+    return Sets(found.train, found.val, found.scheme, said)
+
+
 def _synthetic(config: RunConfig) -> Sets:
     """Worlds without end, or as many as the config says; those to validate on are others."""
     worlds, size, seed = config.worlds, config.data.crop, config.train.seed
@@ -46,5 +67,8 @@ def _synthetic(config: RunConfig) -> Sets:
 
 
 DATASETS: dict[str, Callable[[RunConfig], Sets]] = {
+    "landsat": _folder,
+    "second": _folder,
+    "folder": _folder,
     "synthetic": _synthetic,
 }

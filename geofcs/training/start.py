@@ -69,8 +69,13 @@ def model_sizes(config: ModelConfig, classes: ClassScheme, trained: EncoderConfi
         sizes = mamba_fcs(config.size, classes.count)
     else:
         raise InputError(f"model.size: no model is called {config.size!r}; known: {PICO}, {', '.join(ENCODERS)}")
-    chosen = {"width": config.width, "depths": config.depths, "drop_path": config.drop_path}
-    encoder = replace(sizes.encoder, **{name: value for name, value in chosen.items() if value is not None})
+    usual = sizes.encoder
+    encoder = replace(
+        usual,
+        width=usual.width if config.width is None else config.width,
+        depths=usual.depths if config.depths is None else config.depths,
+        drop_path=usual.drop_path if config.drop_path is None else config.drop_path,
+    )
     return replace(sizes, encoder=encoder, change_guided_attention=config.change_guided_attention, fft=config.fft)
 
 

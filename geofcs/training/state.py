@@ -9,6 +9,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel
 
+Tensors = tuple[Tensor, ...] | list[Tensor]
+
 MODEL, OPTIMISER, AVERAGE = "model.", "optimizer.", "average."
 """Beginnings of names."""
 
@@ -19,9 +21,9 @@ def averaged(model: nn.Module, decay: float) -> AveragedModel:
     After n updates the old average counts min(decay, (1 + n) / (10 + n)). Statistics of batch norms are copied.
     """
 
-    def update(averages: list[Tensor], current: list[Tensor], updates: Tensor | int) -> None:
+    def update(averages: Tensors, current: Tensors, updates: Tensor | int) -> None:
         count = float(updates)
-        torch._foreach_lerp_(averages, current, 1 - min(decay, (1 + count) / (10 + count)))
+        torch._foreach_lerp_(list(averages), list(current), 1 - min(decay, (1 + count) / (10 + count)))
 
     return AveragedModel(model, multi_avg_fn=update)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -61,7 +61,8 @@ def _propagated(
     job: Job, batches: Iterator[Batch], iteration: int, generator: torch.Generator
 ) -> tuple[Tensor, tuple[str, ...]]:
     """Gradients of the whole batch, and its mean loss terms (9,)."""
-    weights, names, sums = loss_weights(job.config.loss, iteration), (), []
+    weights, sums = loss_weights(job.config.loss, iteration), []
+    names: tuple[str, ...] = ()
     for part in range(job.share.accumulate):
         batch = augmented(next(batches).to(job.device), job.config.augment, generator)
         with job.fabric.no_backward_sync(job.wrapped, enabled=part < job.share.accumulate - 1):
@@ -85,7 +86,7 @@ def _agreed(job: Job, terms: Tensor, norm: Tensor, stop: bool) -> list[float]:
     """Loss terms, gradient norm and wish to stop, averaged over processes: where an iteration waits for a GPU."""
     values = torch.cat([terms, norm[None], torch.full_like(norm[None], float(stop))])
     if job.share.ranks > 1:
-        values = job.fabric.all_reduce(values, reduce_op="mean")
+        values = cast(Tensor, job.fabric.all_reduce(values, reduce_op="mean"))
     agreed: list[float] = values.tolist()
     return agreed
 
