@@ -55,8 +55,19 @@ class SS2D(nn.Module):
 
     def _factors(self, image: Tensor) -> Tensor:
         """Per direction and position, what step size, B and C are made of: (b, 4, R + 2, h, w)."""
-        factors = F.linear(image.permute(0, 2, 3, 1), self.factors_weight.flatten(0, 1))
-        return torch.unflatten(factors.permute(0, 3, 1, 2), 1, (DIRECTIONS, -1))
+        weight = padded_factors(self.factors_weight)
+        factors = F.linear(image.permute(0, 2, 3, 1), weight.flatten(0, 1))
+        by_direction = torch.unflatten(factors.permute(0, 3, 1, 2), 1, (DIRECTIONS, -1))
+        return by_direction[:, :, : self.factors_weight.shape[1]]
+
+
+def padded_factors(weight: Tensor) -> Tensor:
+    """`factors_weight` (4, R + 2, D) with rows of zeros up to R + 8 where R is a multiple of 8.
+
+    Each direction's factors then begin at a multiple of 16 bytes, which the kernels' usual case asks for.
+    """
+    rank = weight.shape[1] - 2
+    return F.pad(weight, (0, 0, 0, 6)) if rank % 8 == 0 else weight
 
 
 class MLP(nn.Module):

@@ -37,7 +37,8 @@ class PointwiseParams(ctypes.Structure):
         ("positions", ctypes.c_int64),
         *((name, ctypes.c_int) for name in ("batch", "height", "width", "channels")),
         ("widths", ctypes.c_int * MAPS),
-        *((name, ctypes.c_int) for name in ("coarse_height", "coarse_width", "lanes", "rows")),
+        *((name, ctypes.c_int) for name in ("coarse_height", "coarse_width", "coarse_channels", "lanes", "rows")),
+        ("scale", ctypes.c_float),
     )
 
 
@@ -46,9 +47,16 @@ def layer_norm(x: Tensor, weight: Tensor, bias: Tensor, offset: Tensor | None = 
     return _layer_norm("layer_norm", x, weight, bias, offset)
 
 
-def layer_norm_gelu(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """GELU of the layer norm."""
-    return _layer_norm("layer_norm_gelu", x, weight, bias, None)
+def layer_norm_gelu(x: Tensor, weight: Tensor, bias: Tensor, offset: Tensor | None = None) -> Tensor:
+    """GELU of the same."""
+    return _layer_norm("layer_norm_gelu", x, weight, bias, offset)
+
+
+def add_to_channels(x: Tensor, offset: Tensor) -> Tensor:
+    """x with `offset` added in place."""
+    parameters = _parameters(x, [x])
+    parameters.offset = offset.data_ptr()
+    return _elementwise("add_to_channels", x, parameters, x)
 
 
 def depthwise_silu(x: Tensor, weight: Tensor) -> Tensor:
@@ -129,10 +137,10 @@ def guided_add(x: Tensor, guide: Tensor | None, coarse: Tensor | None) -> Tensor
     return _elementwise("add_enlarged", x, _parameters(x, [x] if guide is None else [x, guide], coarse))
 
 
-def weighed_add_relu(x: Tensor, branch: Tensor, weights: Tensor) -> Tensor:
-    """relu(x + branch weights)."""
+def weighed_add_relu(x: Tensor, branch: Tensor, weights: Tensor, bias: Tensor) -> Tensor:
+    """relu(x + (branch + bias) weights)."""
     parameters = _parameters(x, [x, branch])
-    parameters.weight = weights.data_ptr()
+    parameters.weight, parameters.bias = weights.data_ptr(), bias.data_ptr()
     return _elementwise("weighed_add_relu", x, parameters)
 
 
@@ -144,11 +152,11 @@ def to_planes(x: Tensor) -> Tensor:
     return planes
 
 
-def log_amplitudes(spectrum: Tensor, dtype: torch.dtype) -> Tensor:
-    """log(1 + |spectrum|), channels last."""
+def log_amplitudes(spectrum: Tensor, scale: float, dtype: torch.dtype) -> Tensor:
+    """log(1 + scale |spectrum|), channels last."""
     batch, channels, height, width = spectrum.shape
     maps = spectrum.new_empty(batch, height, width, channels, dtype=dtype)
-    _transpose("log_amplitudes", dtype, spectrum.contiguous(), maps, height * width, channels)
+    _transpose("log_amplitudes", dtype, spectrum.contiguous(), maps, height * width, channels, scale)
     return maps
 
 
@@ -161,11 +169,12 @@ def join_dates(both: Tensor, amplitudes: Tensor | None) -> Tensor:
     return _elementwise("join_dates", both[:pairs], parameters, joined)
 
 
-def enlarge_logits(x: Tensor, height: int, width: int) -> Tensor:
-    """(b, h, w, k) -> (b, k, height, width)."""
-    logits = x.new_empty(x.shape[0], x.shape[3], height, width)
+def enlarge_logits(x: Tensor, classes: int, height: int, width: int) -> Tensor:
+    """The first channels of (b, h, w, c) as (b, classes, height, width)."""
+    logits = x.new_empty(x.shape[0], classes, height, width)
     parameters = _parameters(x, [], x)
-    parameters.height, parameters.width, parameters.positions = height, width, x.shape[0] * height * width
+    parameters.channels, parameters.positions = classes, x.shape[0] * height * width
+    parameters.height, parameters.width = height, width
     parameters.y = logits.data_ptr()
     _launch("enlarge_logits", x, parameters, (_blocks(parameters.positions), 1, 1))
     return logits
@@ -186,7 +195,7 @@ def normalise(t1: Tensor, t2: Tensor, mean: Tensor, deviation: Tensor, dtype: to
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     f.__name__: f
     for f in (
-        *(layer_norm, layer_norm_gelu, depthwise_silu, depthwise, pools, weigh, gate),
+        *(layer_norm, layer_norm_gelu, add_to_channels, depthwise_silu, depthwise, pools, weigh, gate),
         *(gated_relu_add, gated_add, guided_add, weighed_add_relu),
         *(to_planes, log_amplitudes, join_dates, enlarge_logits, normalise),
     )
@@ -205,7 +214,8 @@ def _layer_norm(name: str, x: Tensor, weight: Tensor, bias: Tensor, offset: Tens
         raise ValueError(f"layer norms over {x.shape[-1]} channels are not built")
     y = torch.empty_like(x)
     parameters.y = y.data_ptr()
-    blocks = _blocks(parameters.positions * lanes)
+    rows = max(1, 4 // kept)  # of the kernel's ROWS positions at once
+    blocks = _blocks(-(-parameters.positions // rows) * lanes)
     _launch(f"{name}_{kept}_{width}_{SUFFIXES[x.dtype]}", x, parameters, (blocks, 1, 1))
     return y
 
@@ -234,8 +244,10 @@ def _elementwise(name: str, like: Tensor, parameters: PointwiseParams, y: Tensor
     return y
 
 
-def _transpose(name: str, dtype: torch.dtype, x: Tensor, y: Tensor, positions: int, channels: int) -> None:
-    parameters = PointwiseParams(y=y.data_ptr(), rows=positions, channels=channels)
+def _transpose(
+    name: str, dtype: torch.dtype, x: Tensor, y: Tensor, positions: int, channels: int, scale: float = 1
+) -> None:
+    parameters = PointwiseParams(y=y.data_ptr(), rows=positions, channels=channels, scale=scale)
     parameters.x[0] = x.data_ptr()
     blocks = (-(-positions // 32), -(-channels // 32), x.shape[0])
     _launch(f"{name}_{SUFFIXES[dtype]}", x, parameters, blocks, (32, 8, 1))
@@ -252,7 +264,8 @@ def _parameters(like: Tensor, maps: Sequence[Tensor], coarse: Tensor | None = No
             raise ValueError("pointwise kernels want contiguous maps")
         parameters.x[i], parameters.widths[i] = each.data_ptr(), each.shape[-1]
     if coarse is not None:
-        parameters.coarse, (parameters.coarse_height, parameters.coarse_width) = coarse.data_ptr(), coarse.shape[1:3]
+        parameters.coarse, parameters.coarse_channels = coarse.data_ptr(), coarse.shape[3]
+        parameters.coarse_height, parameters.coarse_width = coarse.shape[1:3]
     return parameters
 
 

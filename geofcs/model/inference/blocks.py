@@ -12,10 +12,7 @@ from geofcs.model.inference.choice import pointwise_for
 from geofcs.model.inference.folding import Convolution, Product
 from geofcs.model.inference.pointwise import IMAGE_CHANNELS
 from geofcs.model.ops import four_direction_scan
-from geofcs.model.vss import DIRECTIONS, MLP, SS2D, VSSBlock
-
-PADDING = 8
-"""R + 2 factors per direction are laid out as R + 8, so that each direction's begin at a multiple of 16 bytes."""
+from geofcs.model.vss import DIRECTIONS, MLP, SS2D, VSSBlock, padded_factors
 
 
 class Norm:
@@ -28,9 +25,9 @@ class Norm:
         """Of x + offset, (b, h, w, c) and (c)."""
         return pointwise_for(x).layer_norm(x, self._weight, self._bias, offset)
 
-    def gelu(self, x: Tensor) -> Tensor:
+    def gelu(self, x: Tensor, offset: Tensor | None = None) -> Tensor:
         """GELU of the norm."""
-        return pointwise_for(x).layer_norm_gelu(x, self._weight, self._bias)
+        return pointwise_for(x).layer_norm_gelu(x, self._weight, self._bias, offset)
 
 
 class Scan:
@@ -40,8 +37,7 @@ class Scan:
         self._widen = Product.of(scan.widen, dtype)
         self._filters = scan.conv.weight.detach().float()[:, 0].permute(1, 2, 0).contiguous()
         self._rows = scan.factors_weight.shape[1]
-        padded = nn.functional.pad(scan.factors_weight.detach(), (0, 0, 0, PADDING - 2))
-        self._factors = Product(padded.flatten(0, 1), None, dtype)
+        self._factors = Product(padded_factors(scan.factors_weight.detach()).flatten(0, 1), None, dtype)
         self._parameters = [p.detach().float() for p in (scan.dt_weight, scan.dt_bias, scan.a_log, scan.skip)]
         self._norm = Norm(scan.norm)
         self._narrow = Product.of(scan.narrow, dtype)
@@ -87,22 +83,22 @@ class Blocks:
         for (scan_norm, scan, mlp_norm, mlp), offset in zip(self._blocks, self._offsets, strict=False):
             scan.add_to(x, scan_norm(x, offset))
             mlp.add_to(x, mlp_norm(x, offset))
-        return x.add_(self._offsets[-1])
+        return pointwise_for(x).add_to_channels(x, self._offsets[-1])
 
 
 class Halving:
     """`encoder.HalvingConv`."""
 
     def __init__(self, layer: HalvingConv, dtype: torch.dtype, inputs: int | None = None) -> None:
-        self._conv, self._norm = Convolution(layer.conv, dtype, inputs), Norm(layer.norm)
+        self._conv, self._norm = Convolution(layer.conv, dtype, inputs=inputs), Norm(layer.norm)
 
     def __call__(self, x: Tensor) -> Tensor:
         """(b, h, w, inputs) -> (b, ceil(h / 2), ceil(w / 2), outputs)."""
-        return self._norm(self._conv(x))
+        return self._norm(self._conv(x), self._conv.bias)
 
     def gelu(self, x: Tensor) -> Tensor:
         """GELU of the same."""
-        return self._norm.gelu(self._conv(x))
+        return self._norm.gelu(self._conv(x), self._conv.bias)
 
 
 class PreparedEncoder:

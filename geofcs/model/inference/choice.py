@@ -12,7 +12,7 @@ from geofcs.model.inference import pointwise
 from geofcs.model.kernels import kernels_for
 
 NAMES = (
-    *("layer_norm", "layer_norm_gelu", "depthwise_silu", "depthwise", "pools", "weigh", "gate"),
+    *("layer_norm", "layer_norm_gelu", "add_to_channels", "depthwise_silu", "depthwise", "pools", "weigh", "gate"),
     *("gated_relu_add", "gated_add", "guided_add", "weighed_add_relu"),
     *("to_planes", "log_amplitudes", "join_dates", "enlarge_logits", "normalise"),
 )
@@ -26,5 +26,5 @@ def pointwise_for(x: Tensor) -> Any:
 @functools.cache
 def _functions(device_type: str) -> SimpleNamespace:
     kernels = kernels_for(device_type)
-    compiled = {} if kernels is None else getattr(kernels, 'pointwise_functions', lambda _: {})(device_type)
+    compiled = {} if kernels is None else getattr(kernels, "pointwise_functions", lambda _: {})(device_type)
     return SimpleNamespace(**{name: compiled.get(name, getattr(pointwise, name)) for name in NAMES})

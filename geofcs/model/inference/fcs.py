@@ -25,12 +25,12 @@ class PreparedMambaFCS:
         self._mean, self._deviation = (t[:, 0, :, 0, 0] for t in (model.normalise.mean, model.normalise.std))
         self._encoder = PreparedEncoder(model.encoder, dtype)
         self._change_decoder = PreparedChangeDecoder(model.change_decoder, dtype)
-        self._change_head = Head(model.change_head)
+        self._change_head = Head(model.change_head, dtype)
         self._is_binary = model.config.is_binary
         if not self._is_binary:
             self._t1_decoder = PreparedLandCoverDecoder(model.t1_decoder, dtype)
             self._t2_decoder = PreparedLandCoverDecoder(model.t2_decoder, dtype)
-            self._land_cover_head = Head(model.land_cover_head)
+            self._land_cover_head = Head(model.land_cover_head, dtype)
 
     def __call__(self, t1: Tensor, t2: Tensor) -> Logits:
         """What `MambaFCS.forward` gives, in float32."""

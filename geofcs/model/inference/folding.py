@@ -27,6 +27,14 @@ class Product:
         """(b, h, w, inputs) -> (b, h, w, outputs)."""
         return F.linear(x, self.weight, self.bias)
 
+    def wide(self, x: Tensor) -> Tensor:
+        """The same in float32, as it was summed."""
+        if not x.is_cuda or x.dtype == torch.float32:
+            return F.linear(x.float(), self.weight.float(), None if self.bias is None else self.bias.float())
+        y = torch.mm(x.reshape(-1, x.shape[-1]), self.weight.T, out_dtype=torch.float32)
+        y = y if self.bias is None else y.add_(self.bias)
+        return y.view(*x.shape[:-1], -1)
+
     def relu(self, x: Tensor) -> Tensor:
         """The same, negative values replaced by 0."""
         if x.is_cuda and self.bias is not None:
@@ -45,31 +53,35 @@ class Product:
 
 
 class Convolution:
-    """A convolution over maps (b, h, w, inputs), padded by half its kernel."""
+    """A convolution over maps (b, h, w, inputs), padded by half its kernel; what follows adds its `bias`, float32."""
 
-    def __init__(self, layer: nn.Conv2d | ConvNorm, dtype: torch.dtype, inputs: int | None = None) -> None:
+    def __init__(
+        self, layer: nn.Conv2d | ConvNorm, dtype: torch.dtype, *, inputs: int | None = None, padding: int = 0
+    ) -> None:
+        """`inputs` channels, those behind the layer's own ignored; `padding` outputs of zeros behind the layer's own."""
         weight, bias = folded(layer)
-        if inputs is not None:
-            weight = F.pad(weight, (0, 0, 0, 0, 0, inputs - weight.shape[1]))
-        convolution = layer.conv if isinstance(layer, ConvNorm) else layer
-        self._stride = convolution.stride
+        ignored = 0 if inputs is None else inputs - weight.shape[1]
+        weight, bias = F.pad(weight, (0, 0, 0, 0, 0, ignored, 0, padding)), F.pad(bias, (0, padding))
+        self._stride = (layer.conv if isinstance(layer, ConvNorm) else layer).stride
         self._padding = (weight.shape[2] // 2, weight.shape[3] // 2)
         self._weight = weight.to(dtype).contiguous(memory_format=torch.channels_last)
         self._bias = bias.to(dtype)
+        self.bias = bias.float()
 
     def __call__(self, x: Tensor) -> Tensor:
-        """(b, h, w, inputs) -> (b, h / stride, w / stride, outputs)."""
+        """(b, h, w, inputs) -> (b, h / stride, w / stride, outputs), without bias."""
         image = x.permute(0, 3, 1, 2)
-        return F.conv2d(image, self._weight, self._bias, self._stride, self._padding).permute(0, 2, 3, 1)
+        return F.conv2d(image, self._weight, None, self._stride, self._padding).permute(0, 2, 3, 1)
 
     def relu(self, x: Tensor) -> Tensor:
-        """The same, negative values replaced by 0."""
-        if not x.is_cuda:
-            return F.relu_(self(x))
+        """With bias, negative values replaced by 0."""
         image = x.permute(0, 3, 1, 2)
-        y: Tensor = torch.cudnn_convolution_relu(
-            image, self._weight, self._bias, self._stride, self._padding, (1, 1), 1
-        )
+        if x.is_cuda:
+            y: Tensor = torch.cudnn_convolution_relu(
+                image, self._weight, self._bias, self._stride, self._padding, (1, 1), 1
+            )
+        else:
+            y = F.relu_(F.conv2d(image, self._weight, self._bias, self._stride, self._padding))
         return y.permute(0, 2, 3, 1)
 
 

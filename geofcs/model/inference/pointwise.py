@@ -25,9 +25,15 @@ def layer_norm(x: Tensor, weight: Tensor, bias: Tensor, offset: Tensor | None = 
     return F.layer_norm(wide, x.shape[-1:], weight, bias, EPSILON).to(x.dtype)
 
 
-def layer_norm_gelu(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """GELU (erf) of the layer norm."""
-    return F.gelu(F.layer_norm(x.float(), x.shape[-1:], weight, bias, EPSILON)).to(x.dtype)
+def layer_norm_gelu(x: Tensor, weight: Tensor, bias: Tensor, offset: Tensor | None = None) -> Tensor:
+    """GELU (erf) of the same."""
+    wide = x.float() if offset is None else x.float() + offset
+    return F.gelu(F.layer_norm(wide, x.shape[-1:], weight, bias, EPSILON)).to(x.dtype)
+
+
+def add_to_channels(x: Tensor, offset: Tensor) -> Tensor:
+    """x with `offset` (c), float32, added in place."""
+    return x.copy_(x.float() + offset)
 
 
 def depthwise_silu(x: Tensor, weight: Tensor) -> Tensor:
@@ -64,7 +70,7 @@ def gate(statistics: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 
 
 def gated_relu_add(x: Tensor, gates: Tensor, bias: Tensor, shortcut: Tensor) -> Tensor:
-    """relu(x gates + bias) + shortcut; gates (b, h, w), bias (c), float32."""
+    """relu(x gates + bias) + shortcut, which has x's dtype; gates (b, h, w), bias (c), float32."""
     return (F.relu(x.float() * gates[..., None] + bias) + shortcut.float()).to(x.dtype)
 
 
@@ -79,9 +85,9 @@ def guided_add(x: Tensor, guide: Tensor | None, coarse: Tensor | None) -> Tensor
     return _add_enlarged(wide, coarse).to(x.dtype)
 
 
-def weighed_add_relu(x: Tensor, branch: Tensor, weights: Tensor) -> Tensor:
-    """relu(x + branch weights); weights (b, c), float32."""
-    return F.relu(x.float() + branch.float() * weights[:, None, None]).to(x.dtype)
+def weighed_add_relu(x: Tensor, branch: Tensor, weights: Tensor, bias: Tensor) -> Tensor:
+    """relu(x + (branch + bias) weights); weights (b, c), bias (c), float32."""
+    return F.relu(x.float() + (branch.float() + bias) * weights[:, None, None]).to(x.dtype)
 
 
 def to_planes(x: Tensor) -> Tensor:
@@ -89,9 +95,9 @@ def to_planes(x: Tensor) -> Tensor:
     return x.permute(0, 3, 1, 2).float().contiguous()
 
 
-def log_amplitudes(spectrum: Tensor, dtype: torch.dtype) -> Tensor:
-    """log(1 + |spectrum|) of (b, c, h, w / 2 + 1), complex64: (b, h, w / 2 + 1, c) in `dtype`."""
-    return torch.log1p(spectrum.abs()).to(dtype).permute(0, 2, 3, 1).contiguous()
+def log_amplitudes(spectrum: Tensor, scale: float, dtype: torch.dtype) -> Tensor:
+    """log(1 + scale |spectrum|) of (b, c, h, w / 2 + 1), complex64: (b, h, w / 2 + 1, c) in `dtype`."""
+    return torch.log1p(scale * spectrum.abs()).to(dtype).permute(0, 2, 3, 1).contiguous()
 
 
 def join_dates(both: Tensor, amplitudes: Tensor | None) -> Tensor:
@@ -108,14 +114,16 @@ def join_dates(both: Tensor, amplitudes: Tensor | None) -> Tensor:
     return torch.cat([a, of_a, b, of_b, difference], -1)
 
 
-def enlarge_logits(x: Tensor, height: int, width: int) -> Tensor:
-    """(b, h, w, k) -> (b, k, height, width), bilinear, float32."""
-    return _enlarged(x.permute(0, 3, 1, 2).float().contiguous(), height, width)
+def enlarge_logits(x: Tensor, classes: int, height: int, width: int) -> Tensor:
+    """The first `classes` channels of (b, h, w, c), float32, as (b, classes, height, width), bilinear."""
+    return _enlarged(x[..., :classes].permute(0, 3, 1, 2).contiguous(), height, width)
 
 
 def normalise(t1: Tensor, t2: Tensor, mean: Tensor, deviation: Tensor, dtype: torch.dtype) -> Tensor:
     """(x - mean) / deviation of both dates, each (b, 3, h, w) and float32, by (2, 3); (2b, h, w, 8), zeros last."""
-    images = torch.cat([(x - m[:, None, None]) / d[:, None, None] for x, m, d in zip((t1, t2), mean, deviation, strict=True)])
+    images = torch.cat(
+        [(x - m[:, None, None]) / d[:, None, None] for x, m, d in zip((t1, t2), mean, deviation, strict=True)]
+    )
     return F.pad(images.permute(0, 2, 3, 1), (0, IMAGE_CHANNELS - images.shape[1])).to(dtype)
 
 

@@ -19,6 +19,7 @@ using geofcs::PointwiseParams;
     GEOFCS_KERNEL(pool_chunks_##SUFFIX, 256, (geofcs::pool_chunks<NUMBER, WIDTH>(p)))                      \
     GEOFCS_KERNEL(weigh_##SUFFIX, 256, (geofcs::weigh<NUMBER, WIDTH>(p)))                                  \
     GEOFCS_KERNEL(gated_relu_add_##SUFFIX, 256, (geofcs::gated_relu_add<NUMBER, WIDTH>(p)))                \
+    GEOFCS_KERNEL(add_to_channels_##SUFFIX, 256, (geofcs::add_to_channels<NUMBER, WIDTH>(p)))              \
     GEOFCS_KERNEL(add_enlarged_##SUFFIX, 256, (geofcs::add_enlarged<NUMBER, WIDTH>(p)))                    \
     GEOFCS_KERNEL(weighed_add_relu_##SUFFIX, 256, (geofcs::weighed_add_relu<NUMBER, WIDTH>(p)))            \
     GEOFCS_KERNEL(join_dates_##SUFFIX, 256, (geofcs::join_dates<NUMBER, WIDTH>(p)))

@@ -21,9 +21,10 @@ struct PointwiseParams {
     int64 positions;          // b * h * w
     int batch, height, width, channels;
     int widths[MAPS];         // channels of each map
-    int coarse_height, coarse_width;
+    int coarse_height, coarse_width, coarse_channels;
     int lanes;                // threads that share a position: a power of two up to 32
     int rows;                 // a thread's or a block's share of rows or positions
+    float scale;
 };
 
 // Bilinear sampling without aligned corners, as torch defines it.
@@ -42,7 +43,7 @@ template <class Number, int WIDTH>
 __device__ inline Vector<Number, WIDTH> sample(const PointwiseParams& p, int64 batch, int row, int col, int channel) {
     const Between r(row, p.coarse_height, p.height), c(col, p.coarse_width, p.width);
     const auto at = [&](int i, int j) {
-        return Vector<Number, WIDTH>::load(p.coarse, ((batch * p.coarse_height + i) * p.coarse_width + j) * p.channels + channel);
+        return Vector<Number, WIDTH>::load(p.coarse, ((batch * p.coarse_height + i) * p.coarse_width + j) * p.coarse_channels + channel);
     };
     const auto a = at(r.low, c.low), b = at(r.low, c.high), d = at(r.high, c.low), e = at(r.high, c.high);
     Vector<Number, WIDTH> result;
@@ -88,48 +89,70 @@ struct Team {
     }
 };
 
-// x: map; weight, bias, offset (or null): (c). A lane keeps KEPT vectors in registers, so c <= 32 * KEPT * WIDTH.
+// x: map; weight, bias, offset (or null): (c). A team keeps ROWS positions at once, a lane KEPT vectors of each, so
+// c <= 32 * KEPT * WIDTH.
 template <class Number, int WIDTH, int KEPT, bool GELU>
 __device__ inline void layer_norm(const PointwiseParams& p) {
-    const Team<WIDTH> at(p);
-    const int64 base = at.inside ? at.position * p.channels : 0;
-    const int step = p.lanes * WIDTH;
-    Vector<Number, WIDTH> kept[KEPT];
-    float sum = 0.0f;
+    constexpr int ROWS = KEPT < 4 ? 4 / KEPT : 1;
+    const int64 thread = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x, first = thread / p.lanes * ROWS;
+    const int lane = static_cast<int>(thread % p.lanes), step = p.lanes * WIDTH;
+    Packed<Number, WIDTH> kept[ROWS][KEPT];
+    float mean[ROWS], scale[ROWS];
+    const auto channel_of = [&](int k) { return lane * WIDTH + k * step; };
+    const auto row_of = [&](int r) { return min(first + r, p.positions - 1) * p.channels; };
+    const auto value_of = [&](int r, int k, const Floats<WIDTH>& offset, int i) { return kept[r][k].get(i) + offset.v[i]; };
+    const auto offset_of = [&](int k) {
+        return p.offset == nullptr ? Floats<WIDTH>::zeros() : Floats<WIDTH>::load(p.offset, channel_of(k));
+    };
 #pragma unroll
-    for (int k = 0; k < KEPT; ++k) {
-        const int channel = at.lane * WIDTH + k * step;
-        if (channel >= p.channels) break;
-        kept[k] = Vector<Number, WIDTH>::load(p.x[0], base + channel);
-        if (p.offset != nullptr) {
-            const auto offset = Floats<WIDTH>::load(p.offset, channel);
+    for (int r = 0; r < ROWS; ++r) {
 #pragma unroll
-            for (int i = 0; i < WIDTH; ++i) kept[k].v[i] += offset.v[i];
-        }
-#pragma unroll
-        for (int i = 0; i < WIDTH; ++i) sum += kept[k].v[i];
+        for (int k = 0; k < KEPT; ++k)
+            if (channel_of(k) < p.channels) kept[r][k] = Packed<Number, WIDTH>::load(p.x[0], row_of(r) + channel_of(k));
     }
-    const float mean = sum_over(sum, p.lanes) / p.channels;
-    float squares = 0.0f;
 #pragma unroll
-    for (int k = 0; k < KEPT; ++k) {
-        if (at.lane * WIDTH + k * step >= p.channels) break;
+    for (int r = 0; r < ROWS; ++r) {
+        float sum = 0.0f;
 #pragma unroll
-        for (int i = 0; i < WIDTH; ++i) squares += (kept[k].v[i] - mean) * (kept[k].v[i] - mean);
-    }
-    const float scale = rsqrtf(sum_over(squares, p.lanes) / p.channels + 1e-5f);
-    if (!at.inside) return;
+        for (int k = 0; k < KEPT; ++k) {
+            if (channel_of(k) >= p.channels) break;
+            const auto offset = offset_of(k);
 #pragma unroll
-    for (int k = 0; k < KEPT; ++k) {
-        const int channel = at.lane * WIDTH + k * step;
-        if (channel >= p.channels) break;
-        const auto weight = Floats<WIDTH>::load(p.weight, channel), bias = Floats<WIDTH>::load(p.bias, channel);
-#pragma unroll
-        for (int i = 0; i < WIDTH; ++i) {
-            const float v = (kept[k].v[i] - mean) * scale * weight.v[i] + bias.v[i];
-            kept[k].v[i] = GELU ? 0.5f * v * (1.0f + erff(v * 0.70710678f)) : v;
+            for (int i = 0; i < WIDTH; ++i) sum += value_of(r, k, offset, i);
         }
-        kept[k].store(p.y, base + channel);
+        mean[r] = sum_over(sum, p.lanes) / p.channels;
+    }
+#pragma unroll
+    for (int r = 0; r < ROWS; ++r) {
+        float squares = 0.0f;
+#pragma unroll
+        for (int k = 0; k < KEPT; ++k) {
+            if (channel_of(k) >= p.channels) break;
+            const auto offset = offset_of(k);
+#pragma unroll
+            for (int i = 0; i < WIDTH; ++i) {
+                const float v = value_of(r, k, offset, i) - mean[r];
+                squares += v * v;
+            }
+        }
+        scale[r] = rsqrtf(sum_over(squares, p.lanes) / p.channels + 1e-5f);
+    }
+#pragma unroll
+    for (int k = 0; k < KEPT; ++k) {
+        if (channel_of(k) >= p.channels) break;
+        const auto offset = offset_of(k);
+        const auto weight = Floats<WIDTH>::load(p.weight, channel_of(k)), bias = Floats<WIDTH>::load(p.bias, channel_of(k));
+#pragma unroll
+        for (int r = 0; r < ROWS; ++r) {
+            if (first + r >= p.positions) break;
+            Vector<Number, WIDTH> y;
+#pragma unroll
+            for (int i = 0; i < WIDTH; ++i) {
+                const float v = (value_of(r, k, offset, i) - mean[r]) * scale[r] * weight.v[i] + bias.v[i];
+                y.v[i] = GELU ? 0.5f * v * (1.0f + erff(v * 0.70710678f)) : v;
+            }
+            y.store(p.y, row_of(r) + channel_of(k));
+        }
     }
 }
 
@@ -158,28 +181,35 @@ __device__ inline void depthwise(const PointwiseParams& p) {
         for (int c = 0; c < COLUMNS; ++c)
 #pragma unroll
             for (int i = 0; i < WIDTH; ++i) sums[r][c][i] = start.v[i];
+    using Raw = Packed<Number, WIDTH>;
+    const auto fetch = [&](int row, Raw(&to)[SPAN]) {
+        const bool there = row >= 0 && row < p.height;
+#pragma unroll
+        for (int c = 0; c < SPAN; ++c) {
+            const int col = col0 + c - REACH;
+            to[c] = there && col >= 0 && col < p.width
+                        ? Raw::load(p.x[0], ((image + row) * p.width + col) * p.channels + channel)
+                        : Raw::zeros();
+        }
+    };
+    Raw next[SPAN];
+    fetch(row0 - REACH, next);
 #pragma unroll 1
     for (int row = row0 - REACH; row < end + REACH; ++row) {
-        if (row >= 0 && row < p.height) {
-            Vector<Number, WIDTH> read[SPAN];
+        Vector<Number, WIDTH> read[SPAN];
 #pragma unroll
-            for (int c = 0; c < SPAN; ++c) {
-                const int col = col0 + c - REACH;
-                read[c] = col >= 0 && col < p.width
-                              ? Vector<Number, WIDTH>::load(p.x[0], ((image + row) * p.width + col) * p.channels + channel)
-                              : Vector<Number, WIDTH>::zeros();
+        for (int c = 0; c < SPAN; ++c) read[c] = Vector<Number, WIDTH>::of(next[c]);
+        if (row + 1 < end + REACH) fetch(row + 1, next);
+#pragma unroll
+        for (int r = 0; r < SIDE; ++r)  // sums[r] is row + r - REACH, which sees this row at SIDE - 1 - r
+#pragma unroll
+            for (int c = 0; c < SIDE; ++c) {
+                const auto weight = Floats<WIDTH>::load(p.weight, ((SIDE - 1 - r) * SIDE + c) * p.channels + channel);
+#pragma unroll
+                for (int j = 0; j < COLUMNS; ++j)
+#pragma unroll
+                    for (int i = 0; i < WIDTH; ++i) sums[r][j][i] += weight.v[i] * read[j + c].v[i];
             }
-#pragma unroll
-            for (int r = 0; r < SIDE; ++r)  // sums[r] is row + r - REACH, which sees this row at SIDE - 1 - r
-#pragma unroll
-                for (int c = 0; c < SIDE; ++c) {
-                    const auto weight = Floats<WIDTH>::load(p.weight, ((SIDE - 1 - r) * SIDE + c) * p.channels + channel);
-#pragma unroll
-                    for (int j = 0; j < COLUMNS; ++j)
-#pragma unroll
-                        for (int i = 0; i < WIDTH; ++i) sums[r][j][i] += weight.v[i] * read[j + c].v[i];
-                }
-        }
         const int done = row - REACH;
         if (done >= row0) {
 #pragma unroll
@@ -338,7 +368,19 @@ __device__ inline void add_enlarged(const PointwiseParams& p) {
     v.store(p.y, at.index(p));
 }
 
-// relu(x + x[1] weight), weight (b, c).
+// x with offset (c) added, in place.
+template <class Number, int WIDTH>
+__device__ inline void add_to_channels(const PointwiseParams& p) {
+    const Spot<WIDTH> at(p);
+    if (!at.inside) return;
+    auto v = Vector<Number, WIDTH>::load(p.x[0], at.index(p));
+    const auto offset = Floats<WIDTH>::load(p.offset, at.channel);
+#pragma unroll
+    for (int i = 0; i < WIDTH; ++i) v.v[i] += offset.v[i];
+    v.store(p.y, at.index(p));
+}
+
+// relu(x + (x[1] + bias) weight), weight (b, c), bias (c).
 template <class Number, int WIDTH>
 __device__ inline void weighed_add_relu(const PointwiseParams& p) {
     const Spot<WIDTH> at(p);
@@ -346,8 +388,9 @@ __device__ inline void weighed_add_relu(const PointwiseParams& p) {
     auto v = Vector<Number, WIDTH>::load(p.x[0], at.index(p));
     const auto branch = Vector<Number, WIDTH>::load(p.x[1], at.index(p));
     const auto weight = Floats<WIDTH>::load(p.weight, at.batch * p.channels + at.channel);
+    const auto bias = Floats<WIDTH>::load(p.bias, at.channel);
 #pragma unroll
-    for (int i = 0; i < WIDTH; ++i) v.v[i] = fmaxf(v.v[i] + branch.v[i] * weight.v[i], 0.0f);
+    for (int i = 0; i < WIDTH; ++i) v.v[i] = fmaxf(v.v[i] + (branch.v[i] + bias.v[i]) * weight.v[i], 0.0f);
     v.store(p.y, at.index(p));
 }
 
@@ -396,7 +439,7 @@ __device__ inline void to_planes(const PointwiseParams& p) {
     }
 }
 
-// log(1 + |x|) of x (b, c, rows), complex: y (b, rows, c).
+// log(1 + scale |x|) of x (b, c, rows), complex: y (b, rows, c).
 template <class Number>
 __device__ inline void log_amplitudes(const PointwiseParams& p) {
     __shared__ float tile[32][33];
@@ -407,7 +450,7 @@ __device__ inline void log_amplitudes(const PointwiseParams& p) {
     for (int i = threadIdx.y; i < 32; i += 8) {
         if (channel0 + i < p.channels && position < p.rows) {
             const float2 v = x[static_cast<int64>(channel0 + i) * p.rows + position];
-            tile[i][threadIdx.x] = log1pf(hypotf(v.x, v.y));
+            tile[i][threadIdx.x] = log1pf(p.scale * sqrtf(v.x * v.x + v.y * v.y));
         }
     }
     __syncthreads();

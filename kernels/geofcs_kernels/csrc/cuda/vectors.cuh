@@ -4,35 +4,36 @@
 
 namespace geofcs {
 
-// WIDTH consecutive numbers in float32.
+// WIDTH consecutive numbers as they lie in memory: they can be under way while others are computed with.
 template <class Number, int WIDTH>
-struct Vector {
+struct Packed {
     using Raw = typename Number::Raw;
-    static constexpr int BYTES = WIDTH * static_cast<int>(sizeof(Raw));
-    float v[WIDTH];
+    static constexpr int BYTES = WIDTH * static_cast<int>(sizeof(Raw)), WORDS = BYTES < 4 ? 1 : BYTES / 4;
+    unsigned words[WORDS];
 
-    __device__ static Vector zeros() {
-        Vector r;
+    __device__ static Packed zeros() {
+        Packed r;
 #pragma unroll
-        for (int i = 0; i < WIDTH; ++i) r.v[i] = 0.0f;
+        for (int i = 0; i < WORDS; ++i) r.words[i] = 0;
         return r;
     }
-    __device__ static Vector load(const void* base, int64 index) {
+    __device__ static Packed load(const void* base, int64 index) {
         const Raw* from = static_cast<const Raw*>(base) + index;
-        Vector r;
+        Packed r;
         if constexpr (BYTES % 16 == 0) {
 #pragma unroll
             for (int part = 0; part < BYTES / 16; ++part) {
-                const uint4 words = reinterpret_cast<const uint4*>(from)[part];
-                r.unpack(words.x, part * 16), r.unpack(words.y, part * 16 + 4);
-                r.unpack(words.z, part * 16 + 8), r.unpack(words.w, part * 16 + 12);
+                const uint4 v = reinterpret_cast<const uint4*>(from)[part];
+                unsigned* to = r.words + 4 * part;
+                to[0] = v.x, to[1] = v.y, to[2] = v.z, to[3] = v.w;
             }
         } else if constexpr (BYTES == 8) {
-            const uint2 words = *reinterpret_cast<const uint2*>(from);
-            r.unpack(words.x, 0), r.unpack(words.y, 4);
+            const uint2 v = *reinterpret_cast<const uint2*>(from);
+            r.words[0] = v.x, r.words[1] = v.y;
         } else {
-#pragma unroll
-            for (int i = 0; i < WIDTH; ++i) r.v[i] = Number::widen(from[i]);
+            static_assert(WIDTH == 1, "one number, 8 bytes, or a multiple of 16");
+            if constexpr (Number::PACKED) r.words[0] = *from;
+            else r.words[0] = __float_as_uint(*from);
         }
         return r;
     }
@@ -41,26 +42,45 @@ struct Vector {
         if constexpr (BYTES % 16 == 0) {
 #pragma unroll
             for (int part = 0; part < BYTES / 16; ++part) {
-                reinterpret_cast<uint4*>(to)[part] =
-                    make_uint4(word(part * 16), word(part * 16 + 4), word(part * 16 + 8), word(part * 16 + 12));
+                const unsigned* from = words + 4 * part;
+                reinterpret_cast<uint4*>(to)[part] = make_uint4(from[0], from[1], from[2], from[3]);
             }
         } else if constexpr (BYTES == 8) {
-            *reinterpret_cast<uint2*>(to) = make_uint2(word(0), word(4));
+            *reinterpret_cast<uint2*>(to) = make_uint2(words[0], words[1]);
+        } else if constexpr (Number::PACKED) {
+            *to = static_cast<Raw>(words[0]);
         } else {
-#pragma unroll
-            for (int i = 0; i < WIDTH; ++i) to[i] = Number::narrow(v[i]);
+            *to = __uint_as_float(words[0]);
         }
     }
-
-  private:
-    // The numbers that lie in the word `at` bytes from the first.
-    __device__ void unpack(unsigned w, int at) {
-        if constexpr (Number::PACKED) v[at / 2] = Number::widen_low(w), v[at / 2 + 1] = Number::widen_high(w);
-        else v[at / 4] = __uint_as_float(w);
+    __device__ float get(int i) const {
+        if constexpr (!Number::PACKED) return __uint_as_float(words[i]);
+        else return i % 2 ? Number::widen_high(words[i / 2]) : Number::widen_low(words[i / 2]);
     }
-    __device__ unsigned word(int at) const {
-        if constexpr (Number::PACKED) return Number::narrow_pair(v[at / 2], v[at / 2 + 1]);
-        else return __float_as_uint(v[at / 4]);
+};
+
+// The same in float32.
+template <class Number, int WIDTH>
+struct Vector {
+    float v[WIDTH];
+
+    __device__ static Vector zeros() { return of(Packed<Number, WIDTH>::zeros()); }
+    __device__ static Vector load(const void* base, int64 index) { return of(Packed<Number, WIDTH>::load(base, index)); }
+    __device__ static Vector of(const Packed<Number, WIDTH>& packed) {
+        Vector r;
+#pragma unroll
+        for (int i = 0; i < WIDTH; ++i) r.v[i] = packed.get(i);
+        return r;
+    }
+    __device__ void store(void* base, int64 index) const { packed().store(base, index); }
+    __device__ Packed<Number, WIDTH> packed() const {
+        Packed<Number, WIDTH> r;
+#pragma unroll
+        for (int i = 0; i < r.WORDS; ++i) {
+            if constexpr (!Number::PACKED) r.words[i] = __float_as_uint(v[i]);
+            else r.words[i] = Number::narrow_pair(v[WIDTH == 1 ? 0 : 2 * i], WIDTH == 1 ? 0.0f : v[2 * i + 1]);
+        }
+        return r;
     }
 };
 
