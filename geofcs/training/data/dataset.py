@@ -51,3 +51,15 @@ def _check_complete(layout: Layout) -> None:
     if more > 0:
         said += f"; and {more} more: geofcs data check {layout.folder} lists them"
     raise InputError(said)
+
+
+def dataset_folder(name: str | None, folder: Path | None) -> Path:
+    """The folder of a dataset: the one given, or data/NAME. Raises `InputError` where there is none."""
+    if folder is not None:
+        return folder
+    if name is None:
+        raise InputError("say which pairs: --data FOLDER, or --dataset NAME for the folder data/NAME")
+    usual = Path("data") / name
+    if not usual.is_dir():
+        raise InputError(f"{usual}: there is no such folder: say with --data where {name} lies")
+    return usual

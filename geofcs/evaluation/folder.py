@@ -1,0 +1,134 @@
+"""A model evaluated on the labelled pairs of a dataset."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from torch import Tensor
+
+from geofcs.classes import BINARY, ClassScheme, scheme_named
+from geofcs.errors import InputError
+from geofcs.evaluation.batches import Batch, batches
+from geofcs.evaluation.classes import common_scheme
+from geofcs.evaluation.counting import add, metrics_for, protocols_named, report_of
+from geofcs.evaluation.predict import Predictor
+from geofcs.evaluation.report import Report
+from geofcs.model.maps import Maps
+from geofcs.training.data import Dataset, Pairs, Sample
+from geofcs.training.data.dataset import dataset_folder, open_dataset
+from geofcs.training.quality import PER_DATE
+
+DATASET_CLASSES = {"second": "second", "landsat": "landsat", "levir": "binary"}
+"""The classes of the datasets that have a name."""
+
+
+class Listener(Protocol):
+    """Who is told how an evaluation gets on."""
+
+    def note(self, sentence: str) -> None: ...
+
+    def stage(self, name: str, total: int, unit: str, pixels_per_unit: float) -> None: ...
+
+    def advance(self, units: int) -> None: ...
+
+
+class Panels(Protocol):
+    """Who draws pictures of pairs on the way."""
+
+    def add(self, sample: Sample, maps: Maps) -> None:
+        """A pair and its maps (h, w)."""
+        ...
+
+
+@dataclass(frozen=True)
+class FolderRequest:
+    """What is evaluated: `dataset` names the classes and, without `data`, the folder data/NAME.
+
+    `split` is "test" or "val"; `classes` "binary" compares change alone.
+    """
+
+    weights: Path
+    dataset: str | None = None
+    data: Path | None = None
+    classes: str | None = None
+    split: str = "test"
+    protocol: str = PER_DATE
+    batch: int = 1
+    tile: int | None = None
+    device: str = "auto"
+    precision: str = "auto"
+    tta: str = "none"
+
+
+def evaluate_folder(request: FolderRequest, listener: Listener, panels: Panels | None = None) -> Report:
+    """The numbers of a model on one split of a dataset.
+
+    Raises `InputError` for weights, folders, labels and classes that cannot be used, `ComputeError` where the model
+    fails.
+    """
+    protocols = protocols_named(request.protocol)
+    predictor = Predictor(request.weights, request.device, request.precision, request.tta)
+    dataset = _opened(request, predictor)
+    pairs = _split(dataset, request)
+    scheme = common_scheme(predictor.info.classes, _labels_scheme(request, dataset))
+    metrics = metrics_for(scheme, protocols, len(pairs), predictor.device)
+    for sentence in dataset.notes:
+        listener.note(sentence)
+    listener.stage("pairs", len(pairs), "pairs", 1.0)
+    for batch in batches(pairs, request.batch):
+        maps = predictor.maps(batch.stacked(0), batch.stacked(1), scheme)
+        add(metrics, maps, batch.labels(scheme))
+        if panels is not None:
+            _draw(panels, batch, maps)
+        listener.advance(len(batch.samples))
+    return report_of(metrics, protocols, scheme, _title(dataset, request, pairs), _about(request, predictor, dataset))
+
+
+def _opened(request: FolderRequest, predictor: Predictor) -> Dataset:
+    name = request.classes or DATASET_CLASSES.get(request.dataset or "")
+    scheme = None if name is None or name == request.classes == BINARY.name else scheme_named(name)
+    folder = dataset_folder(request.dataset, request.data)
+    return open_dataset(folder, scheme, tile=request.tile or predictor.info.tile)
+
+
+def _labels_scheme(request: FolderRequest, dataset: Dataset) -> ClassScheme:
+    return BINARY if request.classes == BINARY.name else dataset.scheme
+
+
+def _split(dataset: Dataset, request: FolderRequest) -> Pairs:
+    sets = {"train": dataset.train, "val": dataset.val, "test": dataset.test}
+    if request.split not in sets:
+        raise InputError(f"--split {request.split}: is not known; choose one of {', '.join(sets)}")
+    if not len(sets[request.split]):
+        there = ", ".join(f"{name} ({len(pairs)})" for name, pairs in sets.items() if len(pairs))
+        raise InputError(f"{dataset.folder}: has no {request.split} pairs; there are {there}: choose with --split")
+    return sets[request.split]
+
+
+def _draw(panels: Panels, batch: Batch, maps: Maps) -> None:
+    for number, sample in enumerate(batch.samples):
+        panels.add(sample, Maps(maps.change[number], _one(maps.t1, number), _one(maps.t2, number)))
+
+
+def _one(ids: Tensor | None, number: int) -> Tensor | None:
+    return None if ids is None else ids[number]
+
+
+def _title(dataset: Dataset, request: FolderRequest, pairs: Pairs) -> str:
+    return f"{request.weights.name} on {request.dataset or dataset.folder.name}, {request.split}: {len(pairs)} pairs"
+
+
+def _about(request: FolderRequest, predictor: Predictor, dataset: Dataset) -> dict[str, Any]:
+    return {
+        "weights": request.weights.name,
+        "weights_sha256": predictor.info.sha256,
+        "trained": predictor.info.trained,
+        "dataset": str(dataset.folder),
+        "layout": dataset.kind,
+        "split": request.split,
+        "maps": "published: the highest of all classes where changed",
+        "tta": predictor.tta,
+        "precision": predictor.precision,
+    }
