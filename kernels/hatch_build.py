@@ -15,6 +15,7 @@ import sys
 import sysconfig
 import tempfile
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +30,8 @@ CPU_SOURCES, CUDA_SOURCES = PACKAGE / "csrc" / "cpu", PACKAGE / "csrc" / "cuda"
 ARCHITECTURES = (80, 90, 100, 120)
 """Compute capabilities that get machine code, where this nvcc knows them (12.8 and later know all).
 
-Code for 8.0 runs on 8.6 and 8.9 as well, that for 10.0 on 10.3, that for 12.0 on 12.1. Every other GPU after the first
-gets its code from the driver, out of PTX of the last one known.
+Code for 8.0 runs on 8.6 and 8.9 as well, that for 10.0 on 10.3, that for 12.0 on 12.1. For 11.0 and for what comes
+later the driver makes code of PTX, which the last two bring along.
 """
 X86 = {
     "baseline": [],
@@ -44,11 +45,11 @@ COMPILED_ONCE = ("selective", "dispatch")
 
 
 def build(folder: Path, warn: Callable[[str], None], *, keep: bool = False) -> list[Path]:
-    """Build both libraries into `folder`; returns those that are there now, warns about the others.
+    """Build all libraries into `folder`; returns those that are there now, warns about the others.
 
     With `keep`, what is newer than its sources is left as it is.
     """
-    built = []
+    built, reasons = [], dict[str, None]()
     for name, (sources, make) in LIBRARY_FILES.items():
         target = folder / name
         try:
@@ -56,9 +57,11 @@ def build(folder: Path, warn: Callable[[str], None], *, keep: bool = False) -> l
                 _replace(target, make)
             built.append(target)
         except FileNotFoundError as missing:
-            warn(str(missing))
+            reasons[str(missing)] = None
         except subprocess.CalledProcessError as failed:
-            warn(f"{' '.join(failed.cmd)}\n{failed.stderr}")
+            reasons[f"{' '.join(failed.cmd)}\n{failed.stderr}"] = None
+    for reason in reasons:
+        warn(reason)
     return built
 
 
@@ -71,16 +74,19 @@ def build_cpu(target: Path) -> None:
     x86 = platform.machine().lower() in ("x86_64", "amd64")
     flags = [*compiler.split(), "-O3", "-std=c++17", "-fPIC", "-ffp-contract=fast", "-Wno-psabi", "-pthread"]
     flags += ["-DGEOFCS_X86"] if x86 else []
-    objects = {
-        f"{source}_{name}": (source, [*options, f"-DGEOFCS_ISA={name}"])
+    objects = [
+        (source, [*options, f"-DGEOFCS_ISA={name}"])
         for name, options in (X86 if x86 else {"baseline": []}).items()
         for source in COMPILED_PER_INSTRUCTION_SET
-    }
-    objects |= {source: (source, []) for source in COMPILED_ONCE}
-    with tempfile.TemporaryDirectory() as folder:
-        for name, (source, options) in objects.items():
-            _run(*flags, *options, "-c", CPU_SOURCES / f"{source}.cpp", "-o", f"{folder}/{name}.o")
-        _run(*flags, "-shared", *(f"{folder}/{name}.o" for name in objects), "-o", target)
+    ]
+    objects += [(source, []) for source in COMPILED_ONCE]
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(os.cpu_count()) as pool:
+        commands = [
+            [*flags, *options, "-c", str(CPU_SOURCES / f"{source}.cpp"), "-o", f"{folder}/{number}.o"]
+            for number, (source, options) in enumerate(objects)
+        ]
+        list(pool.map(lambda command: _run(*command), commands))
+        _run(*flags, "-shared", *(command[-1] for command in commands), "-o", target)
 
 
 def build_cuda(target: Path) -> None:
@@ -91,7 +97,7 @@ def build_cuda(target: Path) -> None:
     known = {int(n) for n in re.findall(r"compute_(\d+)\b", _run(nvcc, "--list-gpu-arch"))}
     chosen = [n for n in ARCHITECTURES if n in known]
     codes = [f"-gencode=arch=compute_{n},code=sm_{n}" for n in chosen]
-    codes.append(f"-gencode=arch=compute_{chosen[-1]},code=compute_{chosen[-1]}")
+    codes += [f"-gencode=arch=compute_{n},code=compute_{n}" for n in chosen[-2:]]
     _run(nvcc, "-std=c++17", "-fatbin", "--threads=0", *codes, "-o", target, CUDA_SOURCES / f"{target.stem}.cu")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import warnings
 from types import FrameType
 from typing import Annotated
 
@@ -15,7 +16,7 @@ from geofcs.cli.detect import detect
 from geofcs.cli.doctor import doctor
 from geofcs.cli.polygonize import polygonize
 from geofcs.cli.synth import synth
-from geofcs.cli.terminal import stderr
+from geofcs.cli.terminal import show_warning, stderr
 from geofcs.cli.train import train
 from geofcs.cli.weights import app as weights
 from geofcs.errors import GeofcsError
@@ -65,6 +66,7 @@ def main() -> None:
     """Run the command line; a `GeofcsError` ends it with one line on stderr and its exit code."""
     signal.signal(signal.SIGINT, _leave_at_once)
     signal.signal(signal.SIGTERM, _leave_at_once)
+    warnings.showwarning = show_warning
     try:
         app()
     except GeofcsError as error:

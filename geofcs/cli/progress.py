@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -35,7 +36,8 @@ def listener_for(*, quiet: bool, as_json: bool) -> Iterator[RunListener]:
     if as_json:
         yield JsonLines()
     elif quiet:
-        yield Silence()
+        with warnings.catch_warnings(action="ignore"):
+            yield Silence()
     elif stderr.is_terminal:
         with _progress() as progress:
             yield Bar(progress)

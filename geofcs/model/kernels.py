@@ -12,7 +12,7 @@ try:
 except ImportError:
     geofcs_kernels = None
 
-INSTALL = "geofcs-kernels is not installed: `pip install ./kernels` in geofcs's sources"
+INSTALL = "geofcs-kernels is not installed; `pip install ./kernels` in geofcs's sources does it"
 
 
 class Choice(NamedTuple):
