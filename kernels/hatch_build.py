@@ -40,7 +40,7 @@ X86 = {
 }
 """Instruction sets of x86-64, the narrowest first: inline functions of the standard library exist in every object, the
 linker keeps the first, and that one must run anywhere."""
-COMPILED_PER_INSTRUCTION_SET = ("four_directions",)
+COMPILED_PER_INSTRUCTION_SET = ("four_directions", "pointwise")
 COMPILED_ONCE = ("selective", "dispatch")
 
 

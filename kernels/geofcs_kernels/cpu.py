@@ -23,7 +23,7 @@ _FOUR_POINTERS = (
     *("grad_y", "grad_x", "grad_z", "grad_bc", "channel_sums"),
 )
 _FOUR_SIZES = ("batch", "channels", "height", "width", "rank", "threads", "x_type", "factors_type")
-_NUMBER_TYPES = {torch.float32: 0, torch.bfloat16: 1, torch.float16: 2}
+NUMBER_TYPES = {torch.float32: 0, torch.bfloat16: 1, torch.float16: 2}
 """As `csrc/cpu/numbers.h` numbers them."""
 
 
@@ -99,7 +99,7 @@ class _Scan:
         self, x: Tensor, factors: Tensor, dt_weight: Tensor, dt_bias: Tensor, a_log: Tensor, skip: Tensor
     ) -> None:
         self.image = _channels_last(x)
-        known = factors if factors.dtype in _NUMBER_TYPES else factors.float()
+        known = factors if factors.dtype in NUMBER_TYPES else factors.float()
         self.maps = known.permute(0, 3, 4, 1, 2).contiguous()
         self.parameters = [t.detach().to(torch.float32).contiguous() for t in (dt_weight, dt_bias, a_log, skip)]
 
@@ -109,7 +109,7 @@ class _Scan:
         if self.image.numel() == 0:
             return
         named = dict(zip(_FOUR_POINTERS, (self.image, self.maps, *self.parameters), strict=False)) | maps
-        types = (_NUMBER_TYPES[self.image.dtype], _NUMBER_TYPES[self.maps.dtype])
+        types = (NUMBER_TYPES[self.image.dtype], NUMBER_TYPES[self.maps.dtype])
         sizes = (batch, channels, height, width, self.parameters[0].shape[-1], torch.get_num_threads(), *types)
         parameters = FourDirectionScan(
             **{name: t.data_ptr() for name, t in named.items()}, **dict(zip(_FOUR_SIZES, sizes, strict=True))

@@ -1,12 +1,14 @@
 // Chooses the widest instruction set that this processor has.
+#include "pointwise.h"
 #include "scan.h"
 
 namespace geofcs {
 
-#define GEOFCS_DECLARE(ISA)                       \
-    int lanes_##ISA();                            \
-    void forward_##ISA(const FourDirectionScan&); \
-    void backward_##ISA(const FourDirectionScan&);
+#define GEOFCS_DECLARE(ISA)                        \
+    int lanes_##ISA();                             \
+    void forward_##ISA(const FourDirectionScan&);  \
+    void backward_##ISA(const FourDirectionScan&); \
+    void pointwise_##ISA(int64_t, const Pointwise&);
 
 GEOFCS_DECLARE(baseline)
 #ifdef GEOFCS_X86
@@ -19,6 +21,7 @@ struct Implementation {
     int (*lanes)();
     void (*forward)(const FourDirectionScan&);
     void (*backward)(const FourDirectionScan&);
+    void (*pointwise)(int64_t, const Pointwise&);
 };
 
 static Implementation choose() {
@@ -26,13 +29,13 @@ static Implementation choose() {
     __builtin_cpu_init();
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
         __builtin_cpu_supports("avx512vl")) {
-        return {"AVX-512", lanes_avx512, forward_avx512, backward_avx512};
+        return {"AVX-512", lanes_avx512, forward_avx512, backward_avx512, pointwise_avx512};
     }
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
-        return {"AVX2", lanes_avx2, forward_avx2, backward_avx2};
+        return {"AVX2", lanes_avx2, forward_avx2, backward_avx2, pointwise_avx2};
     }
 #endif
-    return {"baseline", lanes_baseline, forward_baseline, backward_baseline};
+    return {"baseline", lanes_baseline, forward_baseline, backward_baseline, pointwise_baseline};
 }
 
 static const Implementation CHOSEN = choose();
@@ -44,4 +47,5 @@ const char* geofcs_instructions() { return geofcs::CHOSEN.name; }
 int geofcs_lanes() { return geofcs::CHOSEN.lanes(); }
 void geofcs_forward(const FourDirectionScan* p) { geofcs::CHOSEN.forward(*p); }
 void geofcs_backward(const FourDirectionScan* p) { geofcs::CHOSEN.backward(*p); }
+void geofcs_pointwise(int64_t operation, const Pointwise* p) { geofcs::CHOSEN.pointwise(operation, *p); }
 }

@@ -1,26 +1,16 @@
 // What all channel blocks of a four-direction scan share: the factors in the order of each direction, and that order.
 #pragma once
+#include "memory.h"
 #include "parallel.h"
 #include "scan.h"
 #include "vectors.h"
 
-#include <memory>
-#include <new>
 #include <vector>
 
 namespace geofcs {
 namespace {
 
 constexpr int GROUP = 8;  // positions whose steps are computed together, so that a weight is loaded once for all
-
-// Numbers at the start of a cache line, without values.
-struct Release {
-    void operator()(float* numbers) const { ::operator delete(numbers, std::align_val_t(64)); }
-};
-using Numbers = std::unique_ptr<float[], Release>;
-inline Numbers numbers(int64_t count) {
-    return Numbers(static_cast<float*>(::operator new(count * sizeof(float), std::align_val_t(64))));
-}
 
 // Directions k = 0..3: rows, columns, rows reversed, columns reversed. Within a block of channels, positions lie in rows of
 // `row` = W + 1 vectors: columns would otherwise meet in few sets of the cache.

@@ -35,14 +35,57 @@ inline Floats load(const float* from) {
 }
 inline void store(float* to, Floats v) { std::memcpy(to, &v, sizeof v); }
 inline Floats larger(Floats a, Floats b) { return a > b ? a : b; }
+// v where it is above 0, and what is not a number.
+inline Floats positive(Floats v) { return v <= 0.0f ? Floats{} : v; }
 
+// Over all lanes.
+#if defined(__AVX512F__)
+inline float sum(Floats v) { return _mm512_reduce_add_ps((__m512)v); }
+inline float largest(Floats v) { return _mm512_reduce_max_ps((__m512)v); }
+#else
 inline float sum(Floats v) {
     float total = 0;
     for (int i = 0; i < LANES; ++i) total += v[i];
     return total;
 }
+inline float largest(Floats v) {
+    float found = v[0];
+    for (int i = 1; i < LANES; ++i) found = v[i] > found ? v[i] : found;
+    return found;
+}
+#endif
+
+// All lanes.
+inline Floats read(const float* from) { return load(from); }
+inline void write(float* to, Floats v) { store(to, v); }
+inline Floats widen(HalfInts v) { return (Floats)(__builtin_convertvector(v, Ints) << 16); }
+inline HalfInts narrow(Floats v) {
+    const Ints bits = (Ints)v, rounded = bits + 0x7fff + (bits >> 16 & 1);
+    return __builtin_convertvector((v == v ? rounded : bits | 0x400000) >> 16, HalfInts);
+}
+inline Floats read(const BFloat16* from) {
+    HalfInts v;
+    std::memcpy(&v, from, sizeof v);
+    return widen(v);
+}
+inline void write(BFloat16* to, Floats v) {
+    const HalfInts halves = narrow(v);
+    std::memcpy(to, &halves, sizeof halves);
+}
 
 // The first `count` lanes; the others are zero, or not written.
+#if defined(__AVX512F__)
+inline Floats read(const float* from, int count) { return (Floats)_mm512_maskz_loadu_ps((1u << count) - 1, from); }
+inline void write(float* to, Floats v, int count) { _mm512_mask_storeu_ps(to, (1u << count) - 1, (__m512)v); }
+inline __m256i read_halves(const void* from, int count) { return _mm256_maskz_loadu_epi16((1u << count) - 1, from); }
+inline void write_halves(void* to, __m256i v, int count) { _mm256_mask_storeu_epi16(to, (1u << count) - 1, v); }
+inline Floats read(const BFloat16* from, int count) { return widen((HalfInts)read_halves(from, count)); }
+inline void write(BFloat16* to, Floats v, int count) { write_halves(to, (__m256i)narrow(v), count); }
+inline Floats read(const Float16* from, int count) { return (Floats)_mm512_cvtph_ps(read_halves(from, count)); }
+inline void write(Float16* to, Floats v, int count) {
+    write_halves(to, _mm512_cvtps_ph((__m512)v, _MM_FROUND_TO_NEAREST_INT), count);
+}
+#else
 template <class Number>
 inline Floats read(const Number* from, int count) {
     Floats v{};
@@ -53,31 +96,9 @@ template <class Number>
 inline void write(Number* to, Floats v, int count) {
     for (int i = 0; i < count; ++i) narrow(v[i], to[i]);
 }
-
-// All lanes.
-inline Floats read(const float* from) { return load(from); }
-inline Floats read(const BFloat16* from) {
-    HalfInts v;
-    std::memcpy(&v, from, sizeof v);
-    return (Floats)(__builtin_convertvector(v, Ints) << 16);
-}
-inline void write(float* to, Floats v) { store(to, v); }
-inline void write(BFloat16* to, Floats v) {
-    const Ints bits = (Ints)v, rounded = bits + 0x7fff + (bits >> 16 & 1);
-    const HalfInts halves = __builtin_convertvector((v == v ? rounded : bits | 0x400000) >> 16, HalfInts);
-    std::memcpy(to, &halves, sizeof halves);
-}
-#if defined(__AVX512F__)
-inline Floats read(const Float16* from) {
-    return (Floats)_mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)));
-}
-inline void write(Float16* to, Floats v) {
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), _mm512_cvtps_ph((__m512)v, _MM_FROUND_TO_NEAREST_INT));
-}
-#else
+#endif
 inline Floats read(const Float16* from) { return read(from, LANES); }
 inline void write(Float16* to, Floats v) { write(to, v, LANES); }
-#endif
 
 #if defined(__AVX512F__)
 
@@ -137,6 +158,20 @@ inline Floats softplus2(Floats z) {
 }
 
 #endif
+
+// 1 / (1 + e^-v).
+inline Floats sigmoid(Floats v) {
+    const Floats u = exp2_negative(LOG2_E * (v > 0.0f ? -v : v));
+    return (v > 0.0f ? splat(1.0f) : u) / (1.0f + u);
+}
+
+// v (1 + erf(v / sqrt(2))) / 2, by Abramowitz and Stegun's 7.1.26: off by 2e-7 |v| at most.
+inline Floats gelu(Floats v) {
+    const Floats size = v > 0.0f ? v : -v, t = 1.0f / (1.0f + 0.23164189f * size);
+    const Floats p = 0.127414796f + t * (-0.142248368f + t * (0.7107068705f + t * (-0.7265760135f + t * 0.5307027145f)));
+    const Floats beyond = t * p * exp2_negative((-0.5f * LOG2_E) * v * v);
+    return (v > 0.0f ? v : Floats{}) - size * beyond;
+}
 
 // 1 - 2^-s = sigmoid(z) for s = softplus2(z); a series where the difference would cancel.
 inline Floats sigmoid_from_softplus2(Floats s) {
