@@ -52,7 +52,7 @@ def canopy_of(gsd: float) -> Canopy:
     return _canopy(max(1, round(per_side / STEP)) * STEP)
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=16)  # 16 MB each, kept for training, which goes from one pixel size to another
 def _canopy(per_side: int) -> Canopy:
     """A tile of `per_side` x `per_side` trees: each pixel belongs to the highest crown over it."""
     cell = np.float32(SIZE / per_side)

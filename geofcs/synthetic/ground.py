@@ -147,7 +147,8 @@ def _enter(
     y = (net_y[where] - plan.origin[1]).astype(np.float32)
     m = plan.to_plan.astype(np.float32)
     across = m[2, 0] * x + m[2, 1] * y + m[2, 2]
-    s, t = (m[0, 0] * x + m[0, 1] * y) / across, (m[1, 0] * x + m[1, 1] * y) / across
+    with np.errstate(divide="ignore", invalid="ignore"):  # far outside, on the line that the map sends to infinity
+        s, t = (m[0, 0] * x + m[0, 1] * y) / across, (m[1, 0] * x + m[1, 1] * y) / across
     slack = np.float32(1e-5)
     inside = (s >= -slack) & (s <= 1 + slack) & (t >= -slack) & (t <= 1 + slack)
     s, t = s[inside], t[inside]

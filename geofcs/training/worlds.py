@@ -21,11 +21,17 @@ Pixels = npt.NDArray[np.uint8]
 COARSE_AS_SECOND = np.array([0, 1, 2, 5, 4], np.uint8)
 """Ids of SECOND that those of Landsat-SCD's worlds mean: farmland low vegetation, desert ground, building, water."""
 
-FINEST_COARSE_GSD = 5.0
+FINEST_COARSE_GSD = 8.0
 """Metres a pixel from which on worlds of regions look like something."""
 
 COARSEST_FINE_GSD = 5.0
 """Metres a pixel up to which worlds of houses and trees are drawn: beyond it a pair takes a second."""
+
+POINTS_FROM_GSD = 2.2
+"""Metres a pixel from which on two points a side are averaged: half of what the scenes of `geofcs synth` take."""
+
+WINDOWS = 4
+"""Neighbouring pairs that are cut from one world before the next is painted, which takes longer than they do."""
 
 FARTHEST = 1 << 20
 """Pixels from a world's origin within which a window is cut."""
@@ -57,15 +63,18 @@ class Worlds:
 
     def __getitem__(self, index: int) -> Sample:
         """The pair of that index."""
-        dice = Random(key_of(self.seed, "worlds", self.name, index))
+        world, corner = divmod(index, WINDOWS)
+        dice = Random(key_of(self.seed, "worlds", self.name, world))
         parameters = drawn(self.config, self.scheme, dice)
-        row, col = (dice.randrange(FARTHEST) for _ in range(2))
+        row = dice.randrange(FARTHEST) + corner // 2 * self.size
+        col = dice.randrange(FARTHEST) + corner % 2 * self.size
         pixels = scene_pixels(parameters, row, col, self.size, self.size)
         covers = pixels.land_cover_t1, pixels.land_cover_t2
         if parameters.scheme is LANDSAT and self.scheme is SECOND:
             covers = COARSE_AS_SECOND[covers[0]], COARSE_AS_SECOND[covers[1]]
         change = (pixels.codes > 0).astype(np.uint8)
-        t1, t2 = _recoloured((pixels.t1, pixels.t2), covers, self.config.recolour, dice)
+        tones = Random(key_of(self.seed, "tones", self.name, index))
+        t1, t2 = _recoloured((pixels.t1, pixels.t2), covers, self.config.recolour, tones)
         return Sample(t1, t2, change, covers[0] * change, covers[1] * change, f"{self.name}-{index}")
 
 
@@ -79,14 +88,15 @@ def drawn(config: WorldsConfig, scheme: ClassScheme, dice: Random) -> SceneParam
         seed=dice.getrandbits(62),
         scheme=LANDSAT if coarse else SECOND,
         gsd=_shared(gsd),
+        samples=1 if gsd < POINTS_FROM_GSD else 2,
         change=dice.uniform(*config.change),
         nuisances=Nuisances(*(dice.uniform(*config.nuisances) for _ in range(7))),
     )
 
 
 def _shared(gsd: float) -> float:
-    """The nearest of eight sizes an octave, so that few tiles of tree crowns serve many worlds."""
-    return float(2 ** (round(8 * math.log2(gsd)) / 8))
+    """The nearest of four sizes an octave, so that few tiles of tree crowns serve many worlds."""
+    return float(2 ** (round(4 * math.log2(gsd)) / 4))
 
 
 def _recoloured(
