@@ -21,6 +21,7 @@ LAYERS = [
     {"schedule", "plan"},
     {"training"},
     {"detect", "doctor"},
+    {"evaluation"},
     {"cli"},
     {"__main__"},
 ]
@@ -32,6 +33,8 @@ ONLY_IN = {
     "rasterio": {"grid", "gdal", "scene", "strips", "raster", "vector", "synthetic", "blocks", "report", "training"},
     "pyogrio": {"scene", "vector", "report", "training"},
     "lightning_fabric": {"training"},
+    "matplotlib": {"evaluation"},
+    "PIL": {"training"},
     "pydantic": {"training"},
     "torchmetrics": {"training"},
     "yaml": {"training"},

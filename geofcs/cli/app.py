@@ -14,6 +14,7 @@ import typer
 from geofcs import __version__
 from geofcs.cli.detect import detect
 from geofcs.cli.doctor import doctor
+from geofcs.cli.evaluate import evaluate
 from geofcs.cli.polygonize import polygonize
 from geofcs.cli.synth import synth
 from geofcs.cli.terminal import show_warning, stderr
@@ -58,6 +59,7 @@ app.command()(detect)
 app.command()(polygonize)
 app.command()(synth)
 app.command()(train)
+app.command("eval")(evaluate)
 app.command()(doctor)
 app.add_typer(weights, name="weights")
 

@@ -13,10 +13,11 @@ from geofcs.errors import InputError
 from geofcs.evaluation.batches import Batch, batches
 from geofcs.evaluation.classes import common_scheme
 from geofcs.evaluation.counting import add, metrics_for, protocols_named, report_of
+from geofcs.evaluation.panels import PanelWriter
 from geofcs.evaluation.predict import Predictor
 from geofcs.evaluation.report import Report
 from geofcs.model.maps import Maps
-from geofcs.training.data import Dataset, Pairs, Sample
+from geofcs.training.data import Dataset, Pairs
 from geofcs.training.data.dataset import dataset_folder, open_dataset
 from geofcs.training.quality import PER_DATE
 
@@ -32,14 +33,6 @@ class Listener(Protocol):
     def stage(self, name: str, total: int, unit: str, pixels_per_unit: float) -> None: ...
 
     def advance(self, units: int) -> None: ...
-
-
-class Panels(Protocol):
-    """Who draws pictures of pairs on the way."""
-
-    def add(self, sample: Sample, maps: Maps) -> None:
-        """A pair and its maps (h, w)."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -62,8 +55,10 @@ class FolderRequest:
     tta: str = "none"
 
 
-def evaluate_folder(request: FolderRequest, listener: Listener, panels: Panels | None = None) -> Report:
-    """The numbers of a model on one split of a dataset.
+def evaluate_folder(
+    request: FolderRequest, listener: Listener, pictures: Path | None = None, panels: int = 0
+) -> Report:
+    """The numbers of a model on one split of a dataset; pictures of some pairs go into the folder `pictures`.
 
     Raises `InputError` for weights, folders, labels and classes that cannot be used, `ComputeError` where the model
     fails.
@@ -74,14 +69,15 @@ def evaluate_folder(request: FolderRequest, listener: Listener, panels: Panels |
     pairs = _split(dataset, request)
     scheme = common_scheme(predictor.info.classes, _labels_scheme(request, dataset))
     metrics = metrics_for(scheme, protocols, len(pairs), predictor.device)
+    painter = None if pictures is None else PanelWriter(pictures, panels, len(pairs), scheme)
     for sentence in dataset.notes:
         listener.note(sentence)
     listener.stage("pairs", len(pairs), "pairs", 1.0)
     for batch in batches(pairs, request.batch):
         maps = predictor.maps(batch.stacked(0), batch.stacked(1), scheme)
         add(metrics, maps, batch.labels(scheme))
-        if panels is not None:
-            _draw(panels, batch, maps)
+        if painter is not None:
+            _draw(painter, batch, maps)
         listener.advance(len(batch.samples))
     return report_of(metrics, protocols, scheme, _title(dataset, request, pairs), _about(request, predictor, dataset))
 
@@ -107,9 +103,9 @@ def _split(dataset: Dataset, request: FolderRequest) -> Pairs:
     return sets[request.split]
 
 
-def _draw(panels: Panels, batch: Batch, maps: Maps) -> None:
+def _draw(painter: PanelWriter, batch: Batch, maps: Maps) -> None:
     for number, sample in enumerate(batch.samples):
-        panels.add(sample, Maps(maps.change[number], _one(maps.t1, number), _one(maps.t2, number)))
+        painter.add(sample, Maps(maps.change[number], _one(maps.t1, number), _one(maps.t2, number)))
 
 
 def _one(ids: Tensor | None, number: int) -> Tensor | None:

@@ -1,0 +1,49 @@
+"""An evaluation's folder: tables, matrices and pictures, under its name once all are complete."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from geofcs.errors import OutputError
+from geofcs.evaluation.figures import matrix_figure, save, table_figure
+from geofcs.evaluation.report import Report, names_of
+from geofcs.evaluation.tables import as_csv, as_json, as_markdown, matrix_csv
+
+TEXTS: dict[str, Callable[[Report], str]] = {"metrics.json": as_json, "metrics.csv": as_csv, "metrics.md": as_markdown}
+
+
+@contextmanager
+def staged(out: Path, *, overwrite: bool) -> Iterator[Path]:
+    """A folder to write into, which becomes `out` if nothing fails, and goes if something does.
+
+    Raises `OutputError` where `out` exists and is not to be replaced, or cannot be written.
+    """
+    if out.exists() and not overwrite:
+        raise OutputError(f"{out}: exists: choose another folder with -o, or --overwrite it")
+    staging = out.with_name(f"{out.name}.partial")
+    try:
+        shutil.rmtree(staging, ignore_errors=True)
+        staging.mkdir(parents=True)
+        yield staging
+        if out.exists():
+            shutil.rmtree(out)
+        staging.rename(out)
+    except OSError as error:
+        raise OutputError(f"{out}: cannot be written: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def write_report(folder: Path, report: Report) -> None:
+    """metrics.json, metrics.csv, metrics.md and metrics.png, and a matrix as CSV and PNG for each protocol."""
+    for name, text in TEXTS.items():
+        (folder / name).write_text(text(report), encoding="utf-8")
+    save(table_figure(report), folder / "metrics.png")
+    matrices = {quality.protocol: quality for quality in (*report.qualities, report.transitions) if quality is not None}
+    for protocol, quality in matrices.items():
+        names = names_of(quality, report.scheme)
+        (folder / f"confusion_{protocol}.csv").write_text(matrix_csv(quality, names), encoding="utf-8")
+        save(matrix_figure(quality, report), folder / f"confusion_{protocol}.png")
