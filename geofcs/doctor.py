@@ -20,6 +20,8 @@ from geofcs import __version__
 MODULES = {"pyyaml": "yaml"}
 """Modules that are not called what their distribution is called."""
 WITH_GDAL = ("rasterio", "pyogrio")
+LOOKED_INTO = ("torch", *WITH_GDAL, "psutil")
+"""Packages that the findings say more of than a version."""
 TOLERANCE = 1e-4
 """By which the scan on a device may differ from plain torch on the CPU, relative: what the model is held to."""
 
@@ -102,13 +104,13 @@ def cures(found: Findings) -> Iterator[str]:
 
 
 def required_distributions() -> list[str]:
-    """geofcs and what it cannot do without, as its own metadata say; sources that are not installed have none."""
+    """What geofcs cannot do without, as its own metadata say; sources that are not installed have none."""
     try:
         wanted = importlib.metadata.requires("geofcs") or []
     except importlib.metadata.PackageNotFoundError:
-        wanted = []
+        wanted = [*LOOKED_INTO]
     names = (re.match(r"[\w.-]+", line) for line in wanted if "extra ==" not in line)
-    return ["geofcs", *(name.group().lower() for name in names if name)]
+    return [name.group().lower() for name in names if name]
 
 
 def imported_packages(names: list[str]) -> tuple[dict[str, str], dict[str, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
 
@@ -86,7 +87,10 @@ def _scan_line(scan: Scan) -> Text:
     if scan.failure:
         return Text.assemble((scan.runs, "red"), f" fails: {scan.failure}")
     tried = f"; tried in {scan.seconds:.2g} s, off by {scan.error:.0e}"
-    return Text.assemble((scan.runs, "green" if scan.is_compiled else "yellow"), f", {scan.why}{tried}")
+    if scan.is_compiled:
+        return Text.assemble((scan.runs, "green"), f", {scan.why}{tried}")
+    cause = re.split("[:;]", scan.why)[0]  # the cure behind it comes last
+    return Text.assemble(("plain torch", "yellow"), f", {cause}{tried}")
 
 
 def _kernels(found: Findings) -> Rows:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
+import importlib.metadata
 import json
 import subprocess
 import sys
@@ -15,6 +15,7 @@ import pyogrio
 import pytest
 import rasterio
 import torch
+import typer
 
 import geofcs.doctor
 from geofcs.cli.doctor import doctor
@@ -53,8 +54,16 @@ def test_the_scan_is_what_the_model_would_run_and_was_tried(found: Findings) -> 
 
 
 def test_every_requirement_is_looked_at() -> None:
-    assert {"geofcs", "torch", "rasterio", "pyogrio", "dask", "typer"} <= set(required_distributions())
+    assert {"torch", "rasterio", "pyogrio", "dask", "typer"} <= set(required_distributions())
     assert not {"pytest", "ruff"} & set(required_distributions())
+
+
+def test_sources_that_are_not_installed_are_examined_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(name: str) -> list[str]:
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "requires", unknown)
+    assert "torch" in required_distributions()
 
 
 def test_what_cannot_be_imported_is_missing_with_the_reason() -> None:
@@ -114,7 +123,7 @@ def test_the_report_names_every_lack_and_its_cure(
 ) -> None:
     poor = replace(found, missing={"scipy": "gone"}, kernels={}, scan={"cpu": PLAIN}, driver={"failure": "x"})
     monkeypatch.setattr("geofcs.doctor.examine", lambda: poor)
-    with pytest.raises(importlib.import_module("typer").Exit) as leaving:
+    with pytest.raises(typer.Exit) as leaving:
         doctor()
     assert leaving.value.exit_code == 3
     said = capsys.readouterr().out
