@@ -67,8 +67,6 @@ def test_tables_agree_with_each_other(written: Path) -> None:
         )
         row = next(row for row in rows if (row["protocol"], row["number"]) == (protocol, "SeK"))
         assert [float(row[key]) for key in ("value", "low", "high")] == pytest.approx([sek, low, high], abs=1e-6)
-            interval[0], abs=1e-6
-        )
         assert f"{100 * sek:.2f} [{100 * low:.2f}, {100 * high:.2f}]" in text
     matrix = [row[1:] for row in csv.reader((written / "confusion_per-date.csv").read_text().splitlines())][1:]
     assert np.array_equal(np.array(matrix, int), content["protocols"]["per-date"]["matrix"]["pixels"])
