@@ -39,7 +39,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     results = run(options)
-    print(table(results))  # noqa: T201, a command
+    print(table(results))
     if options.json:
         options.json.write_text(json.dumps(results, indent=1) + "\n")
 

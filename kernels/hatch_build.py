@@ -158,5 +158,5 @@ class KernelsBuildHook(BuildHookInterface):
 
 
 if __name__ == "__main__":
-    for path in build(LIBRARIES, lambda text: print(text, file=sys.stderr)):  # noqa: T201, a script
-        print(path)  # noqa: T201
+    for path in build(LIBRARIES, lambda text: print(text, file=sys.stderr)):
+        print(path)
