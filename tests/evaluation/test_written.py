@@ -61,10 +61,8 @@ def test_tables_agree_with_each_other(written: Path) -> None:
     rows = list(csv.DictReader((written / "metrics.csv").read_text().splitlines()))
     text = (written / "metrics.md").read_text()
     for protocol in ("per-date", "from-to"):
-        sek, interval = (
-            content["protocols"][protocol]["numbers"]["sek"],
-            content["protocols"][protocol]["intervals_95"]["sek"],
-        )
+        found = content["protocols"][protocol]
+        sek, (low, high) = found["numbers"]["sek"], found["intervals_95"]["sek"]
         row = next(row for row in rows if (row["protocol"], row["number"]) == (protocol, "SeK"))
         assert [float(row[key]) for key in ("value", "low", "high")] == pytest.approx([sek, low, high], abs=1e-6)
         assert f"{100 * sek:.2f} [{100 * low:.2f}, {100 * high:.2f}]" in text
