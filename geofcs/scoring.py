@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import threading
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from geofcs.errors import InputError
+from geofcs.model.fcs import MambaFCS
+from geofcs.model.inference import prepare
 from geofcs.model.interface import Scores, scores_of
 from geofcs.model.weights import load_weights
 
@@ -43,21 +45,16 @@ class ModelSource:
 class ModelScorer:
     """Softmax scores of batches of tiles by one model."""
 
-    def __init__(self, model: nn.Module, mean_colours: tuple[Colour, Colour], device: str, precision: str) -> None:
+    def __init__(self, model: MambaFCS, mean_colours: tuple[Colour, Colour], device: str, precision: str) -> None:
         self.device = torch.device(device)
         self.mean_colours = mean_colours
-        self._model = model.to(self.device).eval()
-        self._dtype = DTYPES[precision]
+        self._model = prepare(model.to(self.device).eval(), DTYPES[precision])
+        self._one_at_a_time = threading.Lock() if self.device.type == "cuda" else nullcontext()
 
     def __call__(self, t1: Tensor, t2: Tensor) -> Scores:
         """Float32 scores of two batches (b, 3, tile, tile), RGB 0-255."""
-        with torch.inference_mode(), self._precision():
+        with torch.inference_mode(), self._one_at_a_time:
             return scores_of(self._model(t1, t2))
-
-    def _precision(self) -> AbstractContextManager[object]:
-        if self._dtype is torch.float32:
-            return nullcontext()
-        return torch.autocast(self.device.type, self._dtype)
 
 
 def _load(source: ModelSource) -> ModelScorer:

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from geofcs.model.config import BlockConfig, EncoderConfig, Normalisation
+from geofcs.model.layers import ChannelNorm
 from geofcs.model.vss import VSSBlock
 
 IMAGE_BANDS = 3
@@ -39,7 +40,7 @@ class HalvingConv(nn.Module):
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
         self.conv = nn.Conv2d(inputs, outputs, 3, stride=2, padding=1)
-        self.norm = nn.LayerNorm(outputs)
+        self.norm = ChannelNorm(outputs)
 
     def forward(self, x: Tensor) -> Tensor:
         """(b, h, w, inputs) -> (b, ceil(h / 2), ceil(w / 2), outputs)."""
@@ -74,7 +75,7 @@ class Encoder(nn.Module):
             for width, depth in zip(config.widths, config.depths, strict=True)
         )
         self.halvings = nn.ModuleList(HalvingConv(*widths) for widths in itertools.pairwise(config.widths))
-        self.norms = nn.ModuleList(nn.LayerNorm(width) for width in config.widths)
+        self.norms = nn.ModuleList(ChannelNorm(width) for width in config.widths)
 
     def forward(self, image: Tensor) -> list[Tensor]:
         """(b, 3, h, w), normalised -> four maps (b, c, h, w), shallowest first, channels last in memory."""

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import warnings
 from types import ModuleType
 from typing import NamedTuple
 
-try:
-    import geofcs_kernels
-except ImportError:
-    geofcs_kernels = None
+from torch import Tensor
 
 INSTALL = "geofcs-kernels is not installed; `pip install ./kernels` in geofcs's sources does it"
 
@@ -26,12 +24,13 @@ class Choice(NamedTuple):
 @functools.cache
 def choice_for(device_type: str) -> Choice:
     """What serves tensors of a kind of device ("cpu", "cuda", "mps") in the dtypes that the kernels know."""
-    if geofcs_kernels is None:
+    kernels = _installed()
+    if kernels is None:
         return Choice(None, "torch", INSTALL)
-    ok, reason = geofcs_kernels.available(device_type)
+    ok, reason = kernels.available(device_type)
     if not ok:
         return Choice(None, "torch", reason)
-    return Choice(geofcs_kernels, f"geofcs-kernels {geofcs_kernels.__version__}", reason)
+    return Choice(kernels, f"geofcs-kernels {kernels.__version__}", reason)
 
 
 def kernels_for(device_type: str) -> ModuleType | None:
@@ -40,6 +39,21 @@ def kernels_for(device_type: str) -> ModuleType | None:
     if choice.kernels is None and device_type in ("cpu", "cuda"):
         _warn(choice.reason)
     return choice.kernels
+
+
+def training_kernels(x: Tensor) -> ModuleType | None:
+    """The fused layers with gradients for x, which exist for NVIDIA GPUs and the kernels' dtypes."""
+    if not x.is_cuda:
+        return None
+    kernels = kernels_for("cuda")
+    return kernels.training if kernels is not None and x.dtype in kernels.DTYPES else None
+
+
+def _installed() -> ModuleType | None:
+    try:
+        return importlib.import_module("geofcs_kernels")
+    except ImportError:
+        return None
 
 
 @functools.cache

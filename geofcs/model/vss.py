@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from geofcs.model.config import BlockConfig
+from geofcs.model.layers import ChannelNorm, depthwise_silu, gelu_linear
 from geofcs.model.ops import four_direction_scan
 
 DIRECTIONS = 4
@@ -43,12 +44,12 @@ class SS2D(nn.Module):
         self.dt_bias = nn.Parameter(torch.empty(DIRECTIONS, scan_width))
         self.a_log = nn.Parameter(torch.empty(DIRECTIONS, scan_width))
         self.skip = nn.Parameter(torch.empty(DIRECTIONS, scan_width))
-        self.norm = nn.LayerNorm(scan_width)
+        self.norm = ChannelNorm(scan_width)
         self.narrow = nn.Linear(scan_width, width, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """(b, h, w, width) -> the same."""
-        image = F.silu(self.conv(self.widen(x).permute(0, 3, 1, 2)))
+        image = depthwise_silu(self.widen(x), self.conv).permute(0, 3, 1, 2)
         y = four_direction_scan(image, self._factors(image), self.dt_weight, self.dt_bias, self.a_log, self.skip)
         narrowed: Tensor = self.narrow(self.norm(y.permute(0, 2, 3, 1)))
         return narrowed
@@ -80,8 +81,7 @@ class MLP(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., width) -> the same."""
-        narrowed: Tensor = self.narrow(F.gelu(self.widen(x)))
-        return narrowed
+        return gelu_linear(self.widen(x), self.narrow)
 
 
 class VSSBlock(nn.Module):
@@ -89,9 +89,9 @@ class VSSBlock(nn.Module):
 
     def __init__(self, config: BlockConfig) -> None:
         super().__init__()
-        self.scan_norm = nn.LayerNorm(config.width)
+        self.scan_norm = ChannelNorm(config.width)
         self.scan = SS2D(config)
-        self.mlp_norm = nn.LayerNorm(config.width)
+        self.mlp_norm = ChannelNorm(config.width)
         self.mlp = MLP(config.width, config.hidden)
         self.drop_path = DropPath(config.drop_path)
 

@@ -7,6 +7,7 @@ state size.
 
 from __future__ import annotations
 
+from geofcs_kernels import training
 from geofcs_kernels.dispatch import DTYPES, Availability, available, backward, forward, pointwise_functions
 from geofcs_kernels.selective import selective_scan, selective_scan_backward
 
@@ -19,5 +20,6 @@ __all__ = [
     "pointwise_functions",
     "selective_scan",
     "selective_scan_backward",
+    "training",
 ]
 __version__ = "0.1.0"

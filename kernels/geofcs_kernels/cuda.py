@@ -10,8 +10,21 @@ import torch
 from torch import Tensor
 
 from geofcs_kernels import driver, images, layout
-from geofcs_kernels.driver import Module
-from geofcs_kernels.layout import CHANNEL_SUMS, LANES, SUFFIXES, THREADS, Kernel, ScanParams, shape_of
+from geofcs_kernels.driver import Module, tensor_map
+from geofcs_kernels.layout import (
+    CHANNEL_SUMS,
+    LANES,
+    RECORD_REST,
+    SIDE,
+    SUFFIXES,
+    THREADS,
+    USUAL_THREADS,
+    Kernel,
+    Parameters,
+    ScanParams,
+    UsualParams,
+    shape_of,
+)
 
 LOG2_E = 1 / math.log(2)
 CLUSTER_TILES = (2, 4, 8, 16)
@@ -46,16 +59,23 @@ class _Scan:
     """One scan's sizes, parameters and launches."""
 
     def __init__(
-        self, x: Tensor, factors: Tensor, dt_weight: Tensor, dt_bias: Tensor, a_log: Tensor, skip: Tensor
+        self,
+        x: Tensor,
+        factors: Tensor,
+        dt_weight: Tensor,
+        dt_bias: Tensor,
+        a_log: Tensor,
+        skip: Tensor,
+        *,
+        try_usual: bool = True,
     ) -> None:
         self.x, self.shape, self.rank = x, shape_of(x, dt_weight), dt_weight.shape[-1]
         self.factors = factors.to(x.dtype)
-        self.weights = [
-            (dt_weight * LOG2_E).to(x.dtype).contiguous(),
-            *(t.to(torch.float32).contiguous() for t in (dt_bias, a_log, skip)),
-        ]
-        self._variant = ""
         shape, at_once = self.shape, _factor_bytes(self.factors)
+        self.usual = try_usual and at_once == 16 and _usual_map(x) and _capability(x.device.index) >= (9, 0)
+        wide = [t.to(torch.float32).contiguous() for t in (dt_weight, dt_bias, a_log, skip)]
+        self._variant = SUFFIXES[x.dtype] + "_fast" if self.usual else ""
+        self.weights = [self._records(wide), *wide[1:]] if self.usual else [(wide[0] * LOG2_E).to(x.dtype), *wide[1:]]
         self.parameters = ScanParams(
             x=x.data_ptr(),
             x_strides=_strides(x),
@@ -71,13 +91,39 @@ class _Scan:
             x_bytes=_channel_bytes(x),
         )
 
-    def launch(self, kernel: Kernel, *, cluster: int = 1) -> None:
-        """A kernel over all tiles."""
+    def _records(self, parameters: list[Tensor]) -> Tensor:
+        """The parameters, laid out for the kernels of the usual case."""
+        pairs = self.shape.channels // 2
+        records = self.x.new_empty(4, pairs, self.rank + RECORD_REST, dtype=torch.int32)
+        given = Parameters(*(t.data_ptr() for t in (*parameters, records)), pairs, self.rank)
+        blocks = -(-4 * pairs * self.rank // 2 // USUAL_THREADS)
+        self._launch(f"prepare_{SUFFIXES[self.x.dtype]}", (blocks, 1), USUAL_THREADS, 0, 1, given)
+        return records
+
+    def launch(self, kernel: Kernel, *, cluster: int = 1, **maps: Tensor) -> None:
+        """A kernel over all tiles. `maps`: what the kernels of the usual case read and write by bulk copies."""
+        if self.usual:
+            name = f"usual_{kernel.name}_{SUFFIXES[self.x.dtype]}"
+            shared, parameters = kernel.usual_bytes(self.shape), self._usual_parameters(maps)
+            self._launch(name, self.shape.grid, USUAL_THREADS, shared, cluster, parameters)
+            return
         sizes = {slots: kernel.shared_bytes(self.shape, self.x.dtype, slots) for slots in (4, 1)}
         fits = self.rank <= self.shape.rank_padded and sizes[4] <= self._shared_target(sizes[1])
         self.parameters.weight_slots = slots = 4 if fits else 1
         self._variant = SUFFIXES[self.x.dtype] + ("_fast" if fits and self._usual() else "")
         self._launch(f"{kernel.name}_{self._variant}", self.shape.grid, THREADS, sizes[slots], cluster)
+
+    def _usual_parameters(self, maps: dict[str, Tensor]) -> UsualParams:
+        known, shape, factors = self.parameters, self.shape, self.factors
+        sizes = (self.rank + 2, 4, shape.width, shape.height, shape.batch)
+        strides = tuple(factors.stride(i) for i in (1, 4, 3, 0))
+        same = ("gain", "state", "adjoint", *("batch", "channels", "height", "width", "rank"))
+        return UsualParams(
+            factors=tensor_map(factors.data_ptr(), sizes, strides, (self.rank + 8, 1, SIDE, SIDE, 1)),
+            records=known.dt_weight,
+            **{name: _map(image) for name, image in maps.items()},
+            **{name: getattr(known, name) for name in (*same, "tile_rows", "tile_cols", "chunks")},
+        )
 
     def _usual(self) -> bool:
         """Whether the kernels for the usual case serve: `csrc/cuda/numbers.cuh`, `Fast`."""
@@ -96,12 +142,21 @@ class _Scan:
         warps = min(32, -(-self.shape.chunks // 8))
         self._launch(f"carry_{which}", (recurrences * self.shape.batch * 4 * self.shape.groups, 1), warps * LANES, 0, 1)
 
-    def _launch(self, kernel: str, blocks: tuple[int, int], threads: int, shared: int, cluster: int) -> None:
+    def _launch(
+        self,
+        kernel: str,
+        blocks: tuple[int, int],
+        threads: int,
+        shared: int,
+        cluster: int,
+        parameters: ctypes.Structure | None = None,
+    ) -> None:
         device = self.x.device
         with torch.cuda.device(device):
+            driver.attach(device.index)
             module(device.index, self._variant).launch(
                 kernel,
-                self.parameters,
+                parameters or self.parameters,
                 blocks=blocks,
                 threads=threads,
                 shared_bytes=shared,
@@ -124,16 +179,16 @@ def forward(x: Tensor, factors: Tensor, dt_weight: Tensor, dt_bias: Tensor, a_lo
     scan.parameters.y, scan.parameters.y_strides = y.data_ptr(), _strides(y)
     tiles = scan.shape.tiles
     if tiles == 1:
-        scan.launch(layout.FORWARD_WHOLE)
+        scan.launch(layout.FORWARD_WHOLE, x=x, result=y)
         return y
-    if tiles in CLUSTER_TILES and torch.cuda.get_device_capability(x.device) >= (9, 0):
-        scan.launch(layout.FORWARD_CLUSTER, cluster=tiles)
+    if tiles in CLUSTER_TILES and _capability(x.device.index) >= (9, 0):
+        scan.launch(layout.FORWARD_CLUSTER, cluster=tiles, x=x, result=y)
         return y
     gain, state = scan.summaries(), scan.summaries()
     scan.parameters.gain, scan.parameters.state = gain.data_ptr(), state.data_ptr()
-    scan.launch(layout.FORWARD_SUMMARY)
+    scan.launch(layout.FORWARD_SUMMARY, x=x)
     scan.carry("forward", 1)
-    scan.launch(layout.FORWARD_APPLY)
+    scan.launch(layout.FORWARD_APPLY, x=x, result=y)
     return y
 
 
@@ -141,7 +196,7 @@ def backward(
     grad: Tensor, x: Tensor, factors: Tensor, dt_weight: Tensor, dt_bias: Tensor, a_log: Tensor, skip: Tensor
 ) -> tuple[Tensor, ...]:
     """`geofcs_kernels.backward` on a GPU."""
-    scan = _Scan(x, factors, dt_weight, dt_bias, a_log, skip)
+    scan = _Scan(x, factors, dt_weight, dt_bias, a_log, skip, try_usual=False)
     shape, grad = scan.shape, grad.to(x.dtype)
     grad_x = _channels_last(x)
     if grad_x.numel() == 0:
@@ -211,6 +266,23 @@ def _factor_bytes(factors: Tensor) -> int:
     if all(s % 8 == 0 for s in steps) and _numbers_behind(factors) >= 6:
         return 16
     return 4 if all(s % 2 == 0 for s in steps) else 0
+
+
+def _map(image: Tensor) -> ctypes.Array[ctypes.c_ubyte]:
+    """A map (b, D, h, w), channels last, whose boxes are the tiles of 32 channels."""
+    batch, channels, height, width = image.shape
+    strides = tuple(image.stride(i) for i in (3, 2, 0))
+    return tensor_map(image.data_ptr(), (channels, width, height, batch), strides, (LANES, SIDE, SIDE, 1))
+
+
+def _usual_map(image: Tensor) -> bool:
+    """Whether bulk copies can read a map."""
+    return _channel_bytes(image) == 16 and all(0 < s < 2**36 for s in image.stride())
+
+
+@functools.cache
+def _capability(device: int) -> tuple[int, int]:
+    return torch.cuda.get_device_capability(device)
 
 
 def _numbers_behind(t: Tensor) -> int:

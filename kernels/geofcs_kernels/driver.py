@@ -8,11 +8,14 @@ from __future__ import annotations
 import ctypes
 import functools
 import sys
+import threading
 from typing import Any
 
 _MAX_DYNAMIC_SHARED = 8  # CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
 _NON_PORTABLE_CLUSTER = 14  # CU_FUNC_ATTRIBUTE_NON_PORTABLE_CLUSTER_SIZE_ALLOWED
 _SHARED_MEMORY_LIMIT = 97  # CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN
+_TENSOR_MAP = 128  # bytes of a CUtensorMap
+_UINT16, _PROMOTE_128_BYTES = 1, 2  # CU_TENSOR_MAP_DATA_TYPE_UINT16, CU_TENSOR_MAP_L2_PROMOTION_L2_128B
 _ATTRIBUTE_CLUSTER = 4  # CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION
 
 
@@ -47,6 +50,23 @@ def _call(name: str, *arguments: Any) -> None:
         raise DriverError(f"{name}: {(text.value or b'unknown error').decode()} (CUDA error {status})")
 
 
+_thread = threading.local()
+
+
+def attach(device: int) -> None:
+    """Give this thread a context if it has none: threads of torch's backward pass begin without."""
+    if getattr(_thread, "attached", False):
+        return
+    context = ctypes.c_void_p()
+    _call("cuCtxGetCurrent", ctypes.byref(context))
+    if not context:
+        handle = ctypes.c_int()
+        _call("cuDeviceGet", ctypes.byref(handle), device)
+        _call("cuDevicePrimaryCtxRetain", ctypes.byref(context), handle)
+        _call("cuCtxSetCurrent", context)
+    _thread.attached = True
+
+
 def shared_memory_limit(device: int) -> int:
     """Bytes of shared memory that a block of a GPU may be given."""
     handle, value = ctypes.c_int(), ctypes.c_int()
@@ -55,23 +75,43 @@ def shared_memory_limit(device: int) -> int:
     return value.value
 
 
+def tensor_map(
+    address: int, sizes: tuple[int, ...], strides: tuple[int, ...], box: tuple[int, ...]
+) -> ctypes.Array[ctypes.c_ubyte]:
+    """How the bulk copies see a tensor of 16-bit numbers: innermost axis first, its stride (one number) left out."""
+    room = (ctypes.c_ubyte * (_TENSOR_MAP + 64))()
+    aligned = -(-ctypes.addressof(room) // 64) * 64
+    rank = len(sizes)
+    _call(
+        "cuTensorMapEncodeTiled",
+        *(ctypes.c_void_p(aligned), _UINT16, ctypes.c_uint(rank), ctypes.c_void_p(address)),
+        (ctypes.c_uint64 * rank)(*sizes),
+        (ctypes.c_uint64 * (rank - 1))(*(2 * s for s in strides)),
+        *((ctypes.c_uint * rank)(*box), (ctypes.c_uint * rank)(*[1] * rank)),
+        *(0, 0, _PROMOTE_128_BYTES, 0),  # not interleaved, not swizzled, zeros outside
+    )
+    return (ctypes.c_ubyte * _TENSOR_MAP)(*(ctypes.string_at(aligned, _TENSOR_MAP)))
+
+
 class Module:
     """Kernels of one image (cubin, fat binary or PTX), loaded into the current context."""
 
     def __init__(self, image: bytes) -> None:
         self._handle = ctypes.c_void_p()
         _call("cuModuleLoadData", ctypes.byref(self._handle), image)
-        self._functions: dict[tuple[str, int], ctypes.c_void_p] = {}
+        self._functions: dict[str, ctypes.c_void_p] = {}
+        self._allowed: dict[str, int] = {}
 
     def function(self, name: str, shared_bytes: int) -> ctypes.c_void_p:
-        """A kernel, allowed that much dynamic shared memory and clusters of up to 16 blocks."""
-        if (name, shared_bytes) not in self._functions:
-            function = ctypes.c_void_p()
-            _call("cuModuleGetFunction", ctypes.byref(function), self._handle, name.encode())
-            if shared_bytes > 48 * 1024:
-                _call("cuFuncSetAttribute", function, _MAX_DYNAMIC_SHARED, shared_bytes)
-            self._functions[name, shared_bytes] = function
-        return self._functions[name, shared_bytes]
+        """A kernel, allowed that much dynamic shared memory or more."""
+        if name not in self._functions:
+            self._functions[name] = ctypes.c_void_p()
+            _call("cuModuleGetFunction", ctypes.byref(self._functions[name]), self._handle, name.encode())
+        function = self._functions[name]
+        if shared_bytes > self._allowed.get(name, 48 * 1024):
+            _call("cuFuncSetAttribute", function, _MAX_DYNAMIC_SHARED, shared_bytes)
+            self._allowed[name] = shared_bytes
+        return function
 
     def launch(
         self,

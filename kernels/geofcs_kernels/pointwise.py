@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from geofcs_kernels import images
-from geofcs_kernels.driver import Module
+from geofcs_kernels.driver import Module, attach
 
 MAPS = 3
 SUFFIXES = {torch.float32: "float32", torch.bfloat16: "bfloat16", torch.float16: "float16"}
@@ -20,10 +20,14 @@ WIDE = 8
 """Channels that a thread takes at once where their number allows."""
 NARROW_WIDTH = {8: 4, 1: 1}
 """Channels that a thread of a depthwise convolution takes at once, where others take 8 or 1."""
-COLUMNS = {3: 4, 5: 2}
-"""Columns that a thread of a depthwise convolution walks down, by the filter's side."""
+COLUMNS = 2
+"""Columns that a thread of a depthwise convolution walks down."""
 LEAST_RUNS = 2**17
 """Threads that a depthwise convolution wants before it walks further down."""
+MOST_KEPT = 8
+"""Vectors of a position that a lane of a layer norm keeps at most."""
+GRADIENT_CHUNKS = 256
+"""Partial sums over positions that gradients of weights are added up from."""
 POOL_CHUNKS = 32
 """Blocks that share the positions of a map when it is pooled."""
 
@@ -44,12 +48,12 @@ class PointwiseParams(ctypes.Structure):
 
 def layer_norm(x: Tensor, weight: Tensor, bias: Tensor, offset: Tensor | None = None) -> Tensor:
     """Layer norm over the channels of x + offset."""
-    return _layer_norm("layer_norm", x, weight, bias, offset)
+    return _layer_norm("layer_norm", x, weight, bias, offset, x.dtype)
 
 
 def layer_norm_gelu(x: Tensor, weight: Tensor, bias: Tensor, offset: Tensor | None = None) -> Tensor:
     """GELU of the same."""
-    return _layer_norm("layer_norm_gelu", x, weight, bias, offset)
+    return _layer_norm("layer_norm_gelu", x, weight, bias, offset, x.dtype)
 
 
 def add_to_channels(x: Tensor, offset: Tensor) -> Tensor:
@@ -203,29 +207,83 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
 """By the names that they have in geofcs."""
 
 
-def _layer_norm(name: str, x: Tensor, weight: Tensor, bias: Tensor, offset: Tensor | None) -> Tensor:
-    parameters = _parameters(x, [x])
+def layer_norm_to(x: Tensor, weight: Tensor, bias: Tensor, dtype: torch.dtype) -> Tensor:
+    """Layer norm over the last axis of x, which is of `dtype` or float32, in `dtype`."""
+    return _layer_norm("layer_norm", x, weight, bias, None, dtype)
+
+
+def layer_norm_backward(grad: Tensor, x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradients of x, weight and bias for `grad` of `layer_norm_to`'s result, in its dtype."""
+    parameters, suffix, kept = _norm_parameters(x, grad.dtype)
+    parameters.x[1], parameters.weight = grad.data_ptr(), weight.data_ptr()
+    of_x = torch.empty_like(x)
+    statistics = x.new_empty(parameters.positions, 2, dtype=torch.float32)
+    parameters.y, parameters.statistics = of_x.data_ptr(), statistics.data_ptr()
+    mixed = "mixed_" if x.dtype != grad.dtype else ""
+    _launch(f"layer_norm_gradient_{mixed}{kept}_{suffix}", x, parameters, (_norm_blocks(parameters, kept), 1, 1))
+    vectors = x.shape[-1] // _width(x.shape[-1])
+    across = min(32, _power_of_two(vectors))
+    parameters.rows = rows = max(THREADS // across, -(-parameters.positions // GRADIENT_CHUNKS))
+    chunks = -(-parameters.positions // rows)
+    partial = x.new_empty(chunks, 2, x.shape[-1], dtype=torch.float32)
+    parameters.gates, parameters.y = statistics.data_ptr(), partial.data_ptr()
+    blocks = (chunks, -(-vectors // across), 1)
+    _launch(f"channel_gradients_{mixed}{suffix}", x, parameters, blocks, (across, THREADS // across, 1))
+    of_weight, of_bias = partial.sum(0)
+    return of_x, of_weight, of_bias
+
+
+def depthwise_silu_backward(grad: Tensor, x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Gradients of x and weight (3, 3, c) for `grad` of `depthwise_silu`; the convolution is computed again."""
+    batch, height, _, channels = x.shape
+    before_silu = _depthwise("depthwise3_silu_gradient", x, weight, None, grad)
+    of_x = _depthwise("depthwise3", before_silu, weight.flip(0, 1).contiguous(), None)
+    parameters = _parameters(x, [x, before_silu])
+    width = _width(channels)
+    rows = min(height, max(1, GRADIENT_CHUNKS // batch))
+    partial = x.new_empty(batch * rows, *weight.shape, dtype=torch.float32)
+    parameters.y = partial.data_ptr()
+    blocks = (_blocks(channels // NARROW_WIDTH[width], 128), rows, batch)
+    _launch(f"filter_gradient_{width}_{SUFFIXES[x.dtype]}", x, parameters, blocks, (128, 1, 1))
+    return of_x, partial.sum(0)
+
+
+def _layer_norm(
+    name: str, x: Tensor, weight: Tensor, bias: Tensor, offset: Tensor | None, dtype: torch.dtype
+) -> Tensor:
+    parameters, suffix, kept = _norm_parameters(x, dtype)
     parameters.weight, parameters.bias = weight.data_ptr(), bias.data_ptr()
     parameters.offset = None if offset is None else offset.data_ptr()
-    width = _width(x.shape[-1])
-    parameters.lanes = lanes = _lanes(x.shape[-1], width)
-    kept = _power_of_two(-(-x.shape[-1] // (lanes * width)))
-    if kept > WIDE:
-        raise ValueError(f"layer norms over {x.shape[-1]} channels are not built")
-    y = torch.empty_like(x)
+    y = torch.empty_like(x, dtype=dtype)
     parameters.y = y.data_ptr()
-    rows = max(1, 4 // kept)  # of the kernel's ROWS positions at once
-    blocks = _blocks(-(-parameters.positions // rows) * lanes)
-    _launch(f"{name}_{kept}_{width}_{SUFFIXES[x.dtype]}", x, parameters, (blocks, 1, 1))
+    mixed = "mixed_" if x.dtype != dtype else ""
+    _launch(f"{name}_{mixed}{kept}_{suffix}", x, parameters, (_norm_blocks(parameters, kept), 1, 1))
     return y
 
 
-def _depthwise(name: str, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    parameters = _parameters(x, [x])
+def _norm_parameters(x: Tensor, dtype: torch.dtype) -> tuple[PointwiseParams, str, int]:
+    """Sizes, the kernels' suffix, and how many vectors a lane keeps."""
+    channels = x.shape[-1]
+    parameters = _parameters(x.view(1, 1, -1, channels), [x])
+    width = _width(channels)
+    parameters.lanes = lanes = _lanes(channels, width)
+    kept = _power_of_two(-(-channels // (lanes * width)))
+    if kept > MOST_KEPT:
+        raise ValueError(f"layer norms over {channels} channels are not built")
+    return parameters, f"{width}_{SUFFIXES[dtype]}", kept
+
+
+def _norm_blocks(parameters: PointwiseParams, kept: int) -> int:
+    """Blocks of teams that take `NormRows::ROWS` positions each."""
+    return _blocks(-(-parameters.positions // max(1, 4 // kept)) * parameters.lanes)
+
+
+def _depthwise(name: str, x: Tensor, weight: Tensor, bias: Tensor | None, grad: Tensor | None = None) -> Tensor:
+    parameters = _parameters(x, [x] if grad is None else [x, grad])
     parameters.weight, parameters.bias = weight.data_ptr(), None if bias is None else bias.data_ptr()
     width = _width(x.shape[-1])
     batch, height, columns, channels = x.shape
-    strips = batch * -(-columns // COLUMNS[weight.shape[0]]) * -(-channels // NARROW_WIDTH[width])
+    strips = batch * -(-columns // COLUMNS) * -(-channels // NARROW_WIDTH[width])
     parameters.rows = rows = min(height, max(4, height * strips // LEAST_RUNS))
     y = torch.empty_like(x)
     parameters.y = y.data_ptr()
@@ -297,6 +355,7 @@ def _launch(
     if 0 in blocks:
         return
     with torch.cuda.device(device):
+        attach(device.index)
         _module(device.index, images.unit_of(_variant(kernel))).launch(
             kernel,
             parameters,

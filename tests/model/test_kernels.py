@@ -98,7 +98,7 @@ def undecided() -> Iterator[None]:
 
 @pytest.mark.usefixtures("undecided")
 def test_without_the_package_plain_torch_runs_after_one_warning(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kernels, "geofcs_kernels", None)
+    monkeypatch.setattr(kernels, "_installed", lambda: None)
     x = torch.zeros(1, 1, 1, 1)
     with pytest.warns(RuntimeWarning, match="pip install ./kernels") as said:
         assert implementation_for(x) is PLAIN_TORCH
@@ -109,7 +109,7 @@ def test_without_the_package_plain_torch_runs_after_one_warning(monkeypatch: pyt
 @pytest.mark.usefixtures("undecided")
 def test_kernels_that_cannot_serve_a_device_say_why(monkeypatch: pytest.MonkeyPatch) -> None:
     refusing = SimpleNamespace(available=lambda device: (False, f"nothing for {device}"))
-    monkeypatch.setattr(kernels, "geofcs_kernels", refusing)
+    monkeypatch.setattr(kernels, "_installed", lambda: refusing)
     assert kernels.choice_for("cuda") == (None, "torch", "nothing for cuda")
 
 

@@ -2,6 +2,23 @@
 
 from __future__ import annotations
 
-from geofcs.model.inference.fcs import PreparedMambaFCS
+from collections.abc import Callable
 
-__all__ = ["PreparedMambaFCS"]
+import torch
+from torch import Tensor
+
+from geofcs.model.fcs import MambaFCS
+from geofcs.model.inference.fcs import PreparedMambaFCS
+from geofcs.model.inference.graphs import Recorded
+from geofcs.model.interface import Logits
+
+__all__ = ["PreparedMambaFCS", "Recorded", "prepare"]
+
+
+def prepare(model: MambaFCS, dtype: torch.dtype) -> Callable[[Tensor, Tensor], Logits]:
+    """The model, in eval mode, on the device that its weights are on, computing in `dtype`.
+
+    It takes two batches of float32 images (b, 3, h, w), RGB 0-255. On a GPU a result holds until the next call only.
+    """
+    prepared = PreparedMambaFCS(model, dtype)
+    return Recorded(prepared) if next(model.parameters()).is_cuda else prepared

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from geofcs.model.encoder import Encoder, HalvingConv
 from geofcs.model.inference.choice import pointwise_for
-from geofcs.model.inference.folding import Convolution, Product
+from geofcs.model.inference.folding import Convolution, Product, parts
 from geofcs.model.inference.pointwise import IMAGE_CHANNELS
 from geofcs.model.ops import four_direction_scan
 from geofcs.model.vss import DIRECTIONS, MLP, SS2D, VSSBlock, padded_factors
@@ -23,11 +23,13 @@ class Norm:
 
     def __call__(self, x: Tensor, offset: Tensor | None = None) -> Tensor:
         """Of x + offset, (b, h, w, c) and (c)."""
-        return pointwise_for(x).layer_norm(x, self._weight, self._bias, offset)
+        y: Tensor = pointwise_for(x).layer_norm(x, self._weight, self._bias, offset)
+        return y
 
     def gelu(self, x: Tensor, offset: Tensor | None = None) -> Tensor:
         """GELU of the norm."""
-        return pointwise_for(x).layer_norm_gelu(x, self._weight, self._bias, offset)
+        y: Tensor = pointwise_for(x).layer_norm_gelu(x, self._weight, self._bias, offset)
+        return y
 
 
 class Scan:
@@ -83,7 +85,8 @@ class Blocks:
         for (scan_norm, scan, mlp_norm, mlp), offset in zip(self._blocks, self._offsets, strict=False):
             scan.add_to(x, scan_norm(x, offset))
             mlp.add_to(x, mlp_norm(x, offset))
-        return pointwise_for(x).add_to_channels(x, self._offsets[-1])
+        y: Tensor = pointwise_for(x).add_to_channels(x, self._offsets[-1])
+        return y
 
 
 class Halving:
@@ -106,10 +109,11 @@ class PreparedEncoder:
 
     def __init__(self, encoder: Encoder, dtype: torch.dtype) -> None:
         self._first = Halving(encoder.patch_embedding.first, dtype, IMAGE_CHANNELS)
-        halvings = [encoder.patch_embedding.second, *encoder.halvings]
+        halvings = [encoder.patch_embedding.second, *parts(encoder.halvings, HalvingConv)]
+        stages, norms = parts(encoder.stages, nn.Sequential), parts(encoder.norms, nn.LayerNorm)
         self._levels = [
-            (Halving(halving, dtype), Blocks(list(stage), dtype), Norm(norm))
-            for halving, stage, norm in zip(halvings, encoder.stages, encoder.norms, strict=True)
+            (Halving(halving, dtype), Blocks(parts(stage, VSSBlock), dtype), Norm(norm))
+            for halving, stage, norm in zip(halvings, stages, norms, strict=True)
         ]
 
     def __call__(self, images: Tensor) -> list[Tensor]:

@@ -26,5 +26,5 @@ def pointwise_for(x: Tensor) -> Any:
 @functools.cache
 def _functions(device_type: str) -> SimpleNamespace:
     kernels = kernels_for(device_type)
-    compiled = {} if kernels is None else getattr(kernels, "pointwise_functions", lambda _: {})(device_type)
+    compiled: dict[str, Any] = {} if kernels is None else kernels.pointwise_functions(device_type)
     return SimpleNamespace(**{name: compiled.get(name, getattr(pointwise, name)) for name in NAMES})

@@ -8,18 +8,21 @@ import torch
 from torch import Tensor
 
 from geofcs.model.decoders import ChangeDecoder, Ladder, LandCoverDecoder
+from geofcs.model.fusion import PyramidFusion, ResidualBlock, SpatioFrequencyFusion
 from geofcs.model.inference.blocks import Blocks
 from geofcs.model.inference.choice import pointwise_for
+from geofcs.model.inference.folding import parts
 from geofcs.model.inference.fusion import DateFusion, Pyramid, Residual
+from geofcs.model.vss import VSSBlock
 
 
 class PreparedLadder:
     """`decoders.Ladder`; what enters a level is asked for, as adding the level below is part of making it."""
 
     def __init__(self, ladder: Ladder, dtype: torch.dtype) -> None:
-        self._blocks = [Blocks([block], dtype) for block in ladder.blocks]
-        self._narrowings = [Pyramid(narrowing, dtype) for narrowing in ladder.narrowings]
-        self._smoothings = [Residual(smoothing, dtype) for smoothing in ladder.smoothings]
+        self._blocks = [Blocks([block], dtype) for block in parts(ladder.blocks, VSSBlock)]
+        self._narrowings = [Pyramid(narrowing, dtype) for narrowing in parts(ladder.narrowings, PyramidFusion)]
+        self._smoothings = [Residual(smoothing, dtype) for smoothing in parts(ladder.smoothings, ResidualBlock)]
 
     def __call__(self, entering: Callable[[int, Tensor | None], Tensor]) -> list[Tensor]:
         """Outputs of the four levels, shallowest first; `entering(level, coarse)` is the level's input plus coarse."""
@@ -36,7 +39,7 @@ class PreparedChangeDecoder:
     """`decoders.ChangeDecoder`."""
 
     def __init__(self, decoder: ChangeDecoder, dtype: torch.dtype) -> None:
-        self._fusions = [DateFusion(fusion, dtype) for fusion in decoder.fusions]
+        self._fusions = [DateFusion(fusion, dtype) for fusion in parts(decoder.fusions, SpatioFrequencyFusion)]
         self._ladder = PreparedLadder(decoder.ladder, dtype)
 
     def __call__(self, both: Sequence[Tensor]) -> list[Tensor]:

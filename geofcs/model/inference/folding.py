@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from geofcs.model.fusion import ConvNorm
+
+Part = TypeVar("Part", bound=nn.Module)
 
 
 class Product:
@@ -42,7 +46,7 @@ class Product:
         return F.relu_(self(x))
 
     def gelu(self, x: Tensor) -> Tensor:
-        """GELU of the same; by tanh (off by 5e-4 at most) where a GPU computes in 16 bits, as its products end in that."""
+        """GELU of the same; by tanh, off by 5e-4 at most, in 16 bits on a GPU, whose products can end in that."""
         if x.is_cuda and self.bias is not None and x.dtype != torch.float32:
             return _activated(self.bias, x, self.weight, use_gelu=True)
         return F.gelu(self(x))
@@ -58,7 +62,7 @@ class Convolution:
     def __init__(
         self, layer: nn.Conv2d | ConvNorm, dtype: torch.dtype, *, inputs: int | None = None, padding: int = 0
     ) -> None:
-        """`inputs` channels, those behind the layer's own ignored; `padding` outputs of zeros behind the layer's own."""
+        """For `inputs` channels, those behind the layer's ignored, and `padding` outputs of zeros behind its own."""
         weight, bias = folded(layer)
         ignored = 0 if inputs is None else inputs - weight.shape[1]
         weight, bias = F.pad(weight, (0, 0, 0, 0, 0, ignored, 0, padding)), F.pad(bias, (0, padding))
@@ -85,8 +89,15 @@ class Convolution:
         return y.permute(0, 2, 3, 1)
 
 
+def parts(module: nn.Module, kind: type[Part]) -> list[Part]:
+    """The modules that a list or sequence of modules holds, which are all of one kind."""
+    found = [part for part in module.children() if isinstance(part, kind)]
+    assert len(found) == len(list(module.children()))
+    return found
+
+
 def folded(layer: nn.Linear | nn.Conv2d | ConvNorm) -> tuple[Tensor, Tensor]:
-    """Weight and bias (zeros if there is none) that do what the layer, and the batch norm behind it, do in eval mode."""
+    """Weight and bias (zeros if there is none) that do what the layer and the batch norm behind it do in eval mode."""
     inner = layer.conv if isinstance(layer, ConvNorm) else layer
     weight = inner.weight.detach()
     bias = weight.new_zeros(weight.shape[0]) if inner.bias is None else inner.bias.detach()

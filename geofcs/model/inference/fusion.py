@@ -8,9 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from geofcs.model.fusion import ChannelMLP, ConvNorm, PyramidFusion, ResidualBlock, SpatioFrequencyFusion
+from geofcs.model.fusion import Amplitude, ChannelMLP, ConvNorm, PyramidFusion, ResidualBlock, SpatioFrequencyFusion
 from geofcs.model.inference.choice import pointwise_for
-from geofcs.model.inference.folding import Convolution, Product, folded
+from geofcs.model.inference.folding import Convolution, Product, folded, parts
 
 EVEN_CHANNELS = 8
 """Heads are padded to multiples of so many channels, which products and kernels are made for."""
@@ -46,8 +46,9 @@ class ChannelAttention:
 
     def __init__(self, mlp: ChannelMLP, padding: int) -> None:
         narrow, widen = mlp.narrow.weight.detach(), mlp.widen.weight.detach()
-        self._narrow = F.pad(narrow.unflatten(1, (3, -1)), (0, padding)).flatten(1)
-        self._widen = F.pad(widen.unflatten(0, (3, -1)), (0, 0, 0, padding)).flatten(0, 1)
+        outputs, hidden = len(widen) // 3, len(narrow)  # of which there may be none
+        self._narrow = F.pad(narrow.view(hidden, 3, outputs), (0, padding)).flatten(1)
+        self._widen = F.pad(widen.view(3, outputs, hidden), (0, 0, 0, padding)).flatten(0, 1)
         self._narrow_bias = mlp.narrow.bias.detach()
         self._widen_bias = F.pad(mlp.widen.bias.detach().view(3, -1), (0, padding)).flatten()
 
@@ -83,7 +84,7 @@ class Head:
         padding = -self._classes % EVEN_CHANNELS
         self._scales = Scales(pyramid, dtype, padding)
         weight, self._bias = _padded(pyramid.join, padding)
-        weight = F.pad(weight.unflatten(1, (3, -1)), (0, padding)).flatten(1)
+        weight = F.pad(weight.view(len(weight), 3, -1), (0, padding)).flatten(1)
         self._join = Product(weight, None, dtype)
         shortcut = pyramid.shortcut
         if isinstance(shortcut, nn.Identity):
@@ -103,7 +104,7 @@ class DateFusion:
     """`fusion.SpatioFrequencyFusion`, and what a ladder adds to it."""
 
     def __init__(self, fusion: SpatioFrequencyFusion, dtype: torch.dtype) -> None:
-        self._mix = [Product.of(amplitude.mix, dtype) for amplitude in fusion.amplitudes]
+        self._mix = [Product.of(amplitude.mix, dtype) for amplitude in parts(fusion.amplitudes, Amplitude)]
         self._reduce = Product.of(fusion.reduce, dtype)
         self._channel_kernel = fusion.channel_gate.conv.weight.detach().float()
         weight = fusion.spatial_gate.conv.weight.detach().float()[0]

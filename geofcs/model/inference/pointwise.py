@@ -1,7 +1,7 @@
 """Fused pointwise operations in plain torch: the definitions that compiled kernels are tested against.
 
-All maps are (b, h, w, c), contiguous, of one dtype T: float32, or bfloat16 and float16 with arithmetic in float32 between
-reading and writing. `geofcs_kernels.pointwise` has functions of the same names and arguments for CUDA.
+All maps are (b, h, w, c), contiguous, of one dtype T: float32, or bfloat16 and float16 with arithmetic in float32
+between reading and writing. `geofcs_kernels.pointwise` has functions of the same names and arguments for CUDA.
 """
 
 from __future__ import annotations

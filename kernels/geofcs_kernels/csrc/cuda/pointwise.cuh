@@ -89,76 +89,101 @@ struct Team {
     }
 };
 
-// x: map; weight, bias, offset (or null): (c). A team keeps ROWS positions at once, a lane KEPT vectors of each, so
+// Statistics of a layer norm's positions, of which a team has ROWS at once; a lane keeps KEPT vectors of each, so
 // c <= 32 * KEPT * WIDTH.
-template <class Number, int WIDTH, int KEPT, bool GELU>
-__device__ inline void layer_norm(const PointwiseParams& p) {
-    constexpr int ROWS = KEPT < 4 ? 4 / KEPT : 1;
-    const int64 thread = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x, first = thread / p.lanes * ROWS;
-    const int lane = static_cast<int>(thread % p.lanes), step = p.lanes * WIDTH;
+template <class Number, int WIDTH, int KEPT>
+struct NormRows {
+    static constexpr int ROWS = KEPT < 4 ? 4 / KEPT : 1;
+    int64 first;
+    int lane, step;
     Packed<Number, WIDTH> kept[ROWS][KEPT];
     float mean[ROWS], scale[ROWS];
-    const auto channel_of = [&](int k) { return lane * WIDTH + k * step; };
-    const auto row_of = [&](int r) { return min(first + r, p.positions - 1) * p.channels; };
-    const auto value_of = [&](int r, int k, const Floats<WIDTH>& offset, int i) { return kept[r][k].get(i) + offset.v[i]; };
-    const auto offset_of = [&](int k) {
-        return p.offset == nullptr ? Floats<WIDTH>::zeros() : Floats<WIDTH>::load(p.offset, channel_of(k));
-    };
-#pragma unroll
-    for (int r = 0; r < ROWS; ++r) {
-#pragma unroll
-        for (int k = 0; k < KEPT; ++k)
-            if (channel_of(k) < p.channels) kept[r][k] = Packed<Number, WIDTH>::load(p.x[0], row_of(r) + channel_of(k));
-    }
-#pragma unroll
-    for (int r = 0; r < ROWS; ++r) {
-        float sum = 0.0f;
-#pragma unroll
-        for (int k = 0; k < KEPT; ++k) {
-            if (channel_of(k) >= p.channels) break;
-            const auto offset = offset_of(k);
-#pragma unroll
-            for (int i = 0; i < WIDTH; ++i) sum += value_of(r, k, offset, i);
-        }
-        mean[r] = sum_over(sum, p.lanes) / p.channels;
-    }
-#pragma unroll
-    for (int r = 0; r < ROWS; ++r) {
-        float squares = 0.0f;
-#pragma unroll
-        for (int k = 0; k < KEPT; ++k) {
-            if (channel_of(k) >= p.channels) break;
-            const auto offset = offset_of(k);
-#pragma unroll
-            for (int i = 0; i < WIDTH; ++i) {
-                const float v = value_of(r, k, offset, i) - mean[r];
-                squares += v * v;
-            }
-        }
-        scale[r] = rsqrtf(sum_over(squares, p.lanes) / p.channels + 1e-5f);
-    }
-#pragma unroll
-    for (int k = 0; k < KEPT; ++k) {
-        if (channel_of(k) >= p.channels) break;
-        const auto offset = offset_of(k);
-        const auto weight = Floats<WIDTH>::load(p.weight, channel_of(k)), bias = Floats<WIDTH>::load(p.bias, channel_of(k));
+
+    __device__ explicit NormRows(const PointwiseParams& p) {
+        const int64 thread = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x;
+        first = thread / p.lanes * ROWS, lane = static_cast<int>(thread % p.lanes), step = p.lanes * WIDTH;
 #pragma unroll
         for (int r = 0; r < ROWS; ++r) {
-            if (first + r >= p.positions) break;
-            Vector<Number, WIDTH> y;
+#pragma unroll
+            for (int k = 0; k < KEPT; ++k)
+                if (channel(k) < p.channels) kept[r][k] = Packed<Number, WIDTH>::load(p.x[0], begin(p, r) + channel(k));
+        }
+#pragma unroll
+        for (int r = 0; r < ROWS; ++r) {
+            float sum = 0.0f, squares = 0.0f;
+#pragma unroll
+            for (int k = 0; k < KEPT; ++k) {
+                if (channel(k) >= p.channels) break;
+                const auto added = offset(p, k);
+#pragma unroll
+                for (int i = 0; i < WIDTH; ++i) sum += kept[r][k].get(i) + added.v[i];
+            }
+            mean[r] = sum_over(sum, p.lanes) / p.channels;
+#pragma unroll
+            for (int k = 0; k < KEPT; ++k) {
+                if (channel(k) >= p.channels) break;
+                const auto added = offset(p, k);
+#pragma unroll
+                for (int i = 0; i < WIDTH; ++i) {
+                    const float v = kept[r][k].get(i) + added.v[i] - mean[r];
+                    squares += v * v;
+                }
+            }
+            scale[r] = rsqrtf(sum_over(squares, p.lanes) / p.channels + 1e-5f);
+        }
+    }
+    __device__ int channel(int k) const { return lane * WIDTH + k * step; }
+    __device__ int64 begin(const PointwiseParams& p, int r) const { return min(first + r, p.positions - 1) * p.channels; }
+    __device__ Floats<WIDTH> offset(const PointwiseParams& p, int k) const {
+        return p.offset == nullptr ? Floats<WIDTH>::zeros() : Floats<WIDTH>::load(p.offset, channel(k));
+    }
+    // Centred and scaled, before weight and bias.
+    __device__ Floats<WIDTH> normal(const PointwiseParams& p, int r, int k) const {
+        auto v = offset(p, k);
+#pragma unroll
+        for (int i = 0; i < WIDTH; ++i) v.v[i] = (kept[r][k].get(i) + v.v[i] - mean[r]) * scale[r];
+        return v;
+    }
+};
+
+// x: map; weight, bias, offset (or null): (c).
+template <class In, class Out, int WIDTH, int KEPT, bool GELU>
+__device__ inline void layer_norm(const PointwiseParams& p) {
+    const NormRows<In, WIDTH, KEPT> rows(p);
+#pragma unroll
+    for (int k = 0; k < KEPT; ++k) {
+        const int channel = rows.channel(k);
+        if (channel >= p.channels) break;
+        const auto weight = Floats<WIDTH>::load(p.weight, channel), bias = Floats<WIDTH>::load(p.bias, channel);
+#pragma unroll
+        for (int r = 0; r < rows.ROWS; ++r) {
+            if (rows.first + r >= p.positions) break;
+            const auto normal = rows.normal(p, r, k);
+            Vector<Out, WIDTH> y;
 #pragma unroll
             for (int i = 0; i < WIDTH; ++i) {
-                const float v = (value_of(r, k, offset, i) - mean[r]) * scale[r] * weight.v[i] + bias.v[i];
+                const float v = normal.v[i] * weight.v[i] + bias.v[i];
                 y.v[i] = GELU ? 0.5f * v * (1.0f + erff(v * 0.70710678f)) : v;
             }
-            y.store(p.y, row_of(r) + channel_of(k));
+            y.store(p.y, rows.begin(p, r) + channel);
         }
     }
 }
 
-// A depthwise convolution of SIDE x SIDE; weight (SIDE, SIDE, c). A thread walks down `rows` rows of COLUMNS columns and
-// WIDTH channels and adds each row that it reads to the SIDE rows it belongs to.
-template <class Number, int WIDTH, int SIDE, int COLUMNS, bool SILU>
+enum class After { NOTHING, SILU, SILU_GRADIENT };
+
+// What follows a depthwise convolution: SiLU, or SiLU's derivative there times the gradient `arrived`.
+template <After AFTER>
+__device__ inline float finish(float v, float arrived) {
+    if constexpr (AFTER == After::NOTHING) return v;
+    const float s = sigmoid(v);
+    if constexpr (AFTER == After::SILU) return v * s;
+    return arrived * s * (1.0f + v * (1.0f - s));
+}
+
+// A depthwise convolution of SIDE x SIDE; weight (SIDE, SIDE, c); x[1]: a gradient, where one is asked for. A thread walks
+// down `rows` rows of COLUMNS columns and WIDTH channels and adds each row that it reads to the SIDE rows it belongs to.
+template <class Number, int WIDTH, int SIDE, int COLUMNS, After AFTER>
 __device__ inline void depthwise(const PointwiseParams& p) {
     constexpr int REACH = SIDE / 2, SPAN = COLUMNS + SIDE - 1;
     const int groups = (p.channels + WIDTH - 1) / WIDTH, strips = (p.width + COLUMNS - 1) / COLUMNS;
@@ -181,6 +206,16 @@ __device__ inline void depthwise(const PointwiseParams& p) {
         for (int c = 0; c < COLUMNS; ++c)
 #pragma unroll
             for (int i = 0; i < WIDTH; ++i) sums[r][c][i] = start.v[i];
+    // Few enough weights stay in registers; more are read again for each row, from the L1 cache.
+    constexpr bool KEEP = SIDE == 3;
+    const auto weight_at = [&](int r, int c) { return Floats<WIDTH>::load(p.weight, (r * SIDE + c) * p.channels + channel); };
+    Floats<WIDTH> weights[KEEP ? SIDE : 1][KEEP ? SIDE : 1];
+    if constexpr (KEEP) {
+#pragma unroll
+        for (int r = 0; r < SIDE; ++r)
+#pragma unroll
+            for (int c = 0; c < SIDE; ++c) weights[r][c] = weight_at(r, c);
+    }
     using Raw = Packed<Number, WIDTH>;
     const auto fetch = [&](int row, Raw(&to)[SPAN]) {
         const bool there = row >= 0 && row < p.height;
@@ -204,7 +239,9 @@ __device__ inline void depthwise(const PointwiseParams& p) {
         for (int r = 0; r < SIDE; ++r)  // sums[r] is row + r - REACH, which sees this row at SIDE - 1 - r
 #pragma unroll
             for (int c = 0; c < SIDE; ++c) {
-                const auto weight = Floats<WIDTH>::load(p.weight, ((SIDE - 1 - r) * SIDE + c) * p.channels + channel);
+                Floats<WIDTH> weight;
+                if constexpr (KEEP) weight = weights[SIDE - 1 - r][c];
+                else weight = weight_at(SIDE - 1 - r, c);
 #pragma unroll
                 for (int j = 0; j < COLUMNS; ++j)
 #pragma unroll
@@ -215,10 +252,12 @@ __device__ inline void depthwise(const PointwiseParams& p) {
 #pragma unroll
             for (int j = 0; j < COLUMNS; ++j) {
                 if (col0 + j >= p.width) break;
-                Vector<Number, WIDTH> y;
+                const int64 to = ((image + done) * p.width + col0 + j) * p.channels + channel;
+                auto y = Vector<Number, WIDTH>::zeros();
+                if constexpr (AFTER == After::SILU_GRADIENT) y = Vector<Number, WIDTH>::load(p.x[1], to);
 #pragma unroll
-                for (int i = 0; i < WIDTH; ++i) y.v[i] = SILU ? sums[0][j][i] * sigmoid(sums[0][j][i]) : sums[0][j][i];
-                y.store(p.y, ((image + done) * p.width + col0 + j) * p.channels + channel);
+                for (int i = 0; i < WIDTH; ++i) y.v[i] = finish<AFTER>(sums[0][j][i], y.v[i]);
+                y.store(p.y, to);
             }
         }
 #pragma unroll
