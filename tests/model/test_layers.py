@@ -12,9 +12,11 @@ from torch import Tensor, nn
 from geofcs.model.build import build
 from geofcs.model.config import pico
 from geofcs.model.fcs import MambaFCS
+from geofcs.model.interface import Logits
 from geofcs.model.kernels import choice_for
 from geofcs.model.layers import ChannelNorm, depthwise_silu, gelu_linear
 from geofcs.model.recording import recorded_training
+from geofcs.model.vss import DropPath
 
 on_gpu = pytest.mark.skipif(choice_for("cuda").kernels is None, reason=choice_for("cuda").reason)
 SIZES = [(2, 17, 23, 128), (1, 8, 8, 2048), (2, 33, 5, 24), (1, 13, 9, 7), (1, 1, 1, 8)]
@@ -66,7 +68,8 @@ def test_the_fused_norm_agrees_with_float64(
     def fused(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         norm.weight, norm.bias = weight, bias  # type: ignore[assignment]
         with torch.autocast("cuda", autocast or torch.bfloat16, enabled=autocast is not None):
-            return norm(x)
+            normalised: Tensor = norm(x)
+        return normalised
 
     del norm.weight, norm.bias
     found = with_gradients(fused, leaves, grad)
@@ -109,11 +112,12 @@ def images(batch: int, size: int, device: str) -> tuple[Tensor, Tensor]:
     return t1.to(device), t2.to(device)
 
 
-def gradients(model: MambaFCS, call: Callable[[Tensor, Tensor], tuple[Tensor, ...]], device: str) -> dict[str, Tensor]:
+def gradients(model: MambaFCS, call: Callable[[Tensor, Tensor], Logits], device: str) -> dict[str, Tensor]:
     """Of the mean square of all logits, by parameter."""
     model.zero_grad()
     logits = call(*images(2, 64, device))
-    sum(each.float().square().mean() for each in logits).backward()  # type: ignore[union-attr]
+    means = [each.float().square().mean() for each in logits if each is not None]
+    torch.stack(means).sum().backward()  # type: ignore[no-untyped-call]
     return {name: p.grad.clone().cpu() for name, p in model.named_parameters() if p.grad is not None}
 
 
@@ -121,7 +125,7 @@ def without_chance(seed: int = 0) -> MambaFCS:
     """A small model in training mode without stochastic depth."""
     model = build(pico(classes=5, width=16, depths=(1, 1, 1, 1)), seed)
     for module in model.modules():
-        if hasattr(module, "rate"):
+        if isinstance(module, DropPath):
             module.rate = 0.0
     return model
 
