@@ -21,7 +21,7 @@ OTHER_ORDER = ClassScheme(
 """SECOND's classes as Open-CD and SCanNet number them."""
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="module")
 def _one_thread() -> Iterator[None]:
     before = torch.get_num_threads()
     torch.set_num_threads(1)
