@@ -123,9 +123,9 @@ class PlainLines:
             if now - self._said < SECONDS_BETWEEN_LINES and self._done < self._total:
                 return
             self._said = now
-            rate = self._done * self._pixels / 1e6 / max(now - self._started, 1e-3)
-            left = max(0, self._total - self._done) * self._pixels / 1e6 / max(rate, 1e-9)
-            text = f"{self._stage}: {self._done} of {self._total}, {rate:.2f} Mpx/s, {left:.0f} s left"
+            pace = self._done / max(now - self._started, 1e-3)
+            left = max(0, self._total - self._done) / max(pace, 1e-9)
+            text = f"{self._stage}: {self._done} of {self._total}, {_rate(pace, self._pixels)}, {left:.0f} s left"
         stderr.print(text, markup=False)
 
     def done(self, folder: Path, run: dict[str, Any]) -> None:
@@ -166,15 +166,19 @@ class JsonLines:
 
 
 class _PixelRate(TextColumn):
-    """Megapixels a second."""
+    """Megapixels, or units, a second."""
 
     def __init__(self) -> None:
         super().__init__("")
 
     def render(self, task: Any) -> Any:
         seconds = task.finished_time or task.elapsed or 0
-        rate = task.completed * task.fields["pixels"] / 1e6 / seconds if seconds else 0
-        return f"{rate:6.2f} Mpx/s"
+        return _rate(task.completed / seconds if seconds else 0, task.fields["pixels"])
+
+
+def _rate(pace: float, pixels: float) -> str:
+    """Megapixels a second, or units where their pixels are not known (0)."""
+    return f"{pace * pixels / 1e6:.2f} Mpx/s" if pixels else f"{pace:.1f}/s"
 
 
 def _progress() -> Progress:

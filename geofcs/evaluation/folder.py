@@ -72,7 +72,7 @@ def evaluate_folder(
     painter = None if pictures is None else PanelWriter(pictures, panels, len(pairs), scheme)
     for sentence in dataset.notes:
         listener.note(sentence)
-    listener.stage("pairs", len(pairs), "pairs", 1.0)
+    listener.stage("pairs", len(pairs), "pairs", 0)
     for batch in batches(pairs, request.batch):
         maps = predictor.maps(batch.stacked(0), batch.stacked(1), scheme)
         add(metrics, maps, batch.labels(scheme))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -41,6 +43,34 @@ class FolderPairs:
             for label in (change, label1, label2):
                 label[outside] = IGNORE
         return Sample(t1, t2, change, label1, label2, files.name)
+
+
+def read_parts(files: PairFiles, scheme: ClassScheme, white_is_outside: bool) -> tuple[Sample | None, list[str]]:
+    """One pair, None where it cannot be made; then a sentence for each of its files that is wrong."""
+    try:
+        return FolderPairs((files,), scheme, white_is_outside)[0], []
+    except InputError as error:
+        first = str(error)
+    problems = []
+    for read in _readers(files, scheme):
+        try:
+            read()
+        except InputError as error:
+            problems.append(str(error))
+    return None, problems or [first]
+
+
+def _readers(files: PairFiles, scheme: ClassScheme) -> Iterator[Callable[[], object]]:
+    """What reads each file by itself."""
+    for image in (files.t1, files.t2):
+        yield partial(read_image, image)
+    for cover in (files.cover_t1, files.cover_t2):
+        if cover is not None and not scheme.is_binary:
+            yield partial(read_cover, cover, scheme)
+    if files.change is not None:
+        yield partial(read_change, files.change)
+    if files.from_to is not None:
+        yield partial(read_from_to, files.from_to)
 
 
 def read_labels(files: PairFiles, scheme: ClassScheme) -> tuple[Image, Image, Image]:

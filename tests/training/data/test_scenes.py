@@ -7,6 +7,7 @@ from pathlib import Path
 
 import geopandas as gpd
 import numpy as np
+import numpy.typing as npt
 import pytest
 import rasterio
 import shapely
@@ -98,7 +99,7 @@ def test_scenes_with_polygons_of_named_classes_can_be_trained_on(scene: Path, tm
     assert np.array_equal(sample.label1, expected) and np.array_equal(sample.label2 == 4, expected == 3)
 
 
-def raster(path: Path, values: np.ndarray, **options: object) -> Path:  # type: ignore[type-arg]
+def raster(path: Path, values: npt.NDArray[np.uint8], **options: object) -> Path:
     with rasterio.open(
         path, "w", driver="GTiff", height=len(values), width=values.shape[1], count=1, dtype=values.dtype,
         crs="EPSG:32633", transform=Affine(1, 0, 500_000, 0, -1, 5_000_000), **options,
