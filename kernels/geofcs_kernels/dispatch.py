@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from geofcs_kernels import cpu, cuda, images, nvrtc, pointwise
+from geofcs_kernels import cpu, cpu_pointwise, cuda, images, nvrtc, pointwise
 
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 """What x may be. Everything else (float64) is left to plain torch."""
 MODULES: dict[str, ModuleType] = {"cpu": cpu, "cuda": cuda}
-POINTWISE = {"cuda": pointwise.FUNCTIONS}
+POINTWISE = {"cpu": cpu_pointwise.FUNCTIONS, "cuda": pointwise.FUNCTIONS}
 
 
 class Availability(NamedTuple):

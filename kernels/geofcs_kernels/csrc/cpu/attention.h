@@ -11,12 +11,6 @@ constexpr int64_t POOLED = 256;  // positions summed one after the other
 
 constexpr float LEAST = -__builtin_inff();
 
-// v in the first `count` lanes.
-inline Floats or_least(Floats v, int count) {
-    for (int i = count; i < LANES; ++i) v[i] = LEAST;
-    return v;
-}
-
 // Mean and maximum of maps side by side over positions: y (2, b, sum c); `statistics` (b, chunks, 2, sum c).
 template <class Number>
 void pools(const Pointwise& p) {
@@ -26,7 +20,7 @@ void pools(const Pointwise& p) {
         float* to = p.statistics + task * 2 * p.channels;
         for (int map = 0; map < 3 && p.widths[map]; to += p.widths[map++]) {
             const Number* x = static_cast<const Number*>(p.x[map]) + task / chunks * area * p.widths[map];
-            for_channels(p.widths[map], [&](int64_t c, int count) {
+            for_channels(p.widths[map], [&](int64_t c, auto count) {
                 Floats total{}, most = read(x + first * p.widths[map] + c, count);
                 for (int64_t i = first; i < last; ++i) {
                     const Floats v = read(x + i * p.widths[map] + c, count);
@@ -58,11 +52,11 @@ void weigh(const Pointwise& p) {
             Floats total{}, most = splat(LEAST);
             for (int map = 0; map < 3 && p.widths[map]; y += p.widths[map], weight += p.widths[map++]) {
                 const Number* x = static_cast<const Number*>(p.x[map]) + i * p.widths[map];
-                for_channels(p.widths[map], [&](int64_t c, int count) {
+                for_channels(p.widths[map], [&](int64_t c, auto count) {
                     const Floats v = read(x + c, count) * read(weight + c, count);
                     write(y + c, v, count);
                     total += v;
-                    most = larger(count == LANES ? v : or_least(v, count), most);
+                    most = larger(first_of(v, count, LEAST), most);
                 });
             }
             p.statistics[2 * i] = sum(total) / p.channels, p.statistics[2 * i + 1] = largest(most);
@@ -80,7 +74,7 @@ inline void gate(const Pointwise& p) {
     }
     for_each(p.batch * p.height, p.threads, [&](int64_t row) {
         const float* from = &planes[(row / p.height * high + row % p.height) * 2 * wide];
-        for_channels(p.width, [&](int64_t col, int count) {
+        for_channels(p.width, [&](int64_t col, auto count) {
             Floats total = splat(p.bias[0]);
             for (int64_t k = 0; k < p.size * p.size * 2; ++k) {
                 const int64_t i = k / 2 / p.size, j = k / 2 % p.size;

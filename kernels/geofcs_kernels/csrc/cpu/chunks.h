@@ -21,19 +21,12 @@ void for_chunks(const Pointwise& p, const Body& body) {
     });
 }
 
-// Calls body(first channel, count) for whole vectors, then for what is left.
+// Calls body(first channel, count) for whole vectors, then for what is left; count is Whole or an int.
 template <class Body>
 inline void for_channels(int64_t channels, const Body& body) {
     int64_t c = 0;
-    for (; c + LANES <= channels; c += LANES) body(c, LANES);
+    for (; c + LANES <= channels; c += LANES) body(c, Whole{});
     if (c < channels) body(c, static_cast<int>(channels - c));
-}
-
-// Zero in all lanes but the first `count`.
-inline Floats first_of(Floats v, int count) {
-    if (count == LANES) return v;
-    for (int i = count; i < LANES; ++i) v[i] = 0;
-    return v;
 }
 
 }  // namespace

@@ -9,9 +9,10 @@ constexpr int64_t ROWS = 32;  // that a thread convolves, at least; `size` - 1 m
 constexpr int64_t FETCHED_AHEAD = 8;
 
 // LANES channels of a band of rows. Rows go round in `size` padded buffers.
-template <class Number, int SIZE, class Finish>
-void depthwise_band(const Pointwise& p, int64_t batch, int64_t first, int64_t last, int64_t channel, Finish finish) {
-    const int count = static_cast<int>(p.channels - channel < LANES ? p.channels - channel : LANES);
+template <class Number, int SIZE, class Finish, class Count>
+void depthwise_band(
+    const Pointwise& p, int64_t batch, int64_t first, int64_t last, int64_t channel, Count count, Finish finish
+) {
     const int64_t area = p.height * p.width * p.channels, padded = (p.width + SIZE - 1) * LANES, half = SIZE / 2;
     const Number* x = static_cast<const Number*>(p.x[0]) + batch * area + channel;
     Number* y = static_cast<Number*>(p.y) + batch * area + channel;
@@ -52,7 +53,9 @@ void depthwise_of_size(const Pointwise& p, Finish finish) {
     const int64_t bands = (p.height + ROWS - 1) / ROWS, blocks = (p.channels + LANES - 1) / LANES;
     for_each(p.batch * bands * blocks, p.threads, [&](int64_t i) {
         const int64_t band = i / blocks % bands, last = (band + 1) * ROWS < p.height ? (band + 1) * ROWS : p.height;
-        depthwise_band<Number, SIZE>(p, i / blocks / bands, band * ROWS, last, i % blocks * LANES, finish);
+        const int64_t batch = i / blocks / bands, channel = i % blocks * LANES;
+        if (channel + LANES <= p.channels) depthwise_band<Number, SIZE>(p, batch, band * ROWS, last, channel, Whole{}, finish);
+        else depthwise_band<Number, SIZE>(p, batch, band * ROWS, last, channel, int(p.channels - channel), finish);
     });
 }
 

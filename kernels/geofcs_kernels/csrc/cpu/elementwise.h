@@ -32,7 +32,8 @@ struct Sample {
         c = lower + s.low * p.channels, d = lower + s.high * p.channels;
         across = s.share, down = r.share;
     }
-    Floats at(int64_t channel, int count) const {
+    template <class Count>
+    Floats at(int64_t channel, Count count) const {
         const Floats left = read(a + channel, count), right = read(c + channel, count);
         const Floats above = left + across * (read(b + channel, count) - left);
         const Floats below = right + across * (read(d + channel, count) - right);
@@ -46,7 +47,7 @@ void elementwise(const Pointwise& p, const Of& of) {
     for_chunks(p, [&](int64_t first, int64_t last) {
         for (int64_t i = first; i < last; ++i) {
             Number* y = static_cast<Number*>(p.y) + i * p.channels;
-            for_channels(p.channels, [&](int64_t c, int count) { write(y + c, of(i, c, count), count); });
+            for_channels(p.channels, [&](int64_t c, auto count) { write(y + c, of(i, c, count), count); });
         }
     });
 }
@@ -59,42 +60,42 @@ void elementwise_and_coarse(const Pointwise& p, const Of& of) {
         for (int64_t i = first; i < last; ++i) {
             const Sample<Number> coarse(p, i);
             Number* y = static_cast<Number*>(p.y) + i * p.channels;
-            for_channels(p.channels, [&](int64_t c, int count) { write(y + c, of(i, c, count) + coarse.at(c, count), count); });
+            for_channels(p.channels, [&](int64_t c, auto count) { write(y + c, of(i, c, count) + coarse.at(c, count), count); });
         }
     });
 }
 
 // Map number `which` at a position.
-template <class Number>
-inline Floats at(const Pointwise& p, int which, int64_t i, int64_t c, int count) {
+template <class Number, class Count>
+inline Floats at(const Pointwise& p, int which, int64_t i, int64_t c, Count count) {
     return read(static_cast<const Number*>(p.x[which]) + i * p.channels + c, count);
 }
 
 template <class Number>
 void add_to_channels(const Pointwise& p) {
-    elementwise<Number>(p, [&](int64_t i, int64_t c, int n) { return at<Number>(p, 0, i, c, n) + read(p.offset + c, n); });
+    elementwise<Number>(p, [&](int64_t i, int64_t c, auto n) { return at<Number>(p, 0, i, c, n) + read(p.offset + c, n); });
 }
 
 template <class Number>
 void gelu(const Pointwise& p) {
-    elementwise<Number>(p, [&](int64_t i, int64_t c, int n) { return gelu(at<Number>(p, 0, i, c, n)); });
+    elementwise<Number>(p, [&](int64_t i, int64_t c, auto n) { return gelu(at<Number>(p, 0, i, c, n)); });
 }
 
 template <class Number>
 void gated_relu_add(const Pointwise& p) {
-    elementwise<Number>(p, [&](int64_t i, int64_t c, int n) {
+    elementwise<Number>(p, [&](int64_t i, int64_t c, auto n) {
         return positive(at<Number>(p, 0, i, c, n) * p.gates[i] + read(p.bias + c, n)) + at<Number>(p, 1, i, c, n);
     });
 }
 
 template <class Number>
 void gated_add(const Pointwise& p) {
-    elementwise_and_coarse<Number>(p, [&](int64_t i, int64_t c, int n) { return at<Number>(p, 0, i, c, n) * p.gates[i]; });
+    elementwise_and_coarse<Number>(p, [&](int64_t i, int64_t c, auto n) { return at<Number>(p, 0, i, c, n) * p.gates[i]; });
 }
 
 template <class Number>
 void guided_add(const Pointwise& p) {
-    elementwise_and_coarse<Number>(p, [&](int64_t i, int64_t c, int n) {
+    elementwise_and_coarse<Number>(p, [&](int64_t i, int64_t c, auto n) {
         const Floats v = at<Number>(p, 0, i, c, n);
         return p.x[1] ? v * sigmoid(at<Number>(p, 1, i, c, n)) : v;
     });
@@ -103,7 +104,7 @@ void guided_add(const Pointwise& p) {
 template <class Number>
 void weighed_add_relu(const Pointwise& p) {
     const int64_t area = p.height * p.width;
-    elementwise<Number>(p, [&](int64_t i, int64_t c, int n) {
+    elementwise<Number>(p, [&](int64_t i, int64_t c, auto n) {
         const Floats branch = at<Number>(p, 1, i, c, n) + read(p.bias + c, n);
         return positive(at<Number>(p, 0, i, c, n) + branch * read(p.weight + i / area * p.channels + c, n));
     });

@@ -13,20 +13,20 @@ constexpr float EPSILON = 1e-5f;
 template <class Number, class Finish>
 inline void norm_position(const Pointwise& p, const Number* x, Number* y, float* wide, Finish finish) {
     Floats total{}, squares{};
-    for_channels(p.channels, [&](int64_t c, int count) {
+    for_channels(p.channels, [&](int64_t c, auto count) {
         Floats v = read(x + c, count);
         if (p.offset) v += read(p.offset + c, count);
         total += v;
         store(wide + c, v);
     });
     const float mean = sum(total) / p.channels;
-    for_channels(p.channels, [&](int64_t c, int count) {
+    for_channels(p.channels, [&](int64_t c, auto count) {
         const Floats v = load(wide + c) - mean;
         store(wide + c, v);
         squares += first_of(v * v, count);
     });
     const float scale = 1 / std::sqrt(sum(squares) / p.channels + EPSILON);
-    for_channels(p.channels, [&](int64_t c, int count) {
+    for_channels(p.channels, [&](int64_t c, auto count) {
         const Floats v = scale * load(wide + c) * read(p.weight + c, count) + read(p.bias + c, count);
         write(y + c, finish(v), count);
     });

@@ -60,8 +60,12 @@ inline Floats read(const float* from) { return load(from); }
 inline void write(float* to, Floats v) { store(to, v); }
 inline Floats widen(HalfInts v) { return (Floats)(__builtin_convertvector(v, Ints) << 16); }
 inline HalfInts narrow(Floats v) {
-    const Ints bits = (Ints)v, rounded = bits + 0x7fff + (bits >> 16 & 1);
-    return __builtin_convertvector((v == v ? rounded : bits | 0x400000) >> 16, HalfInts);
+    const Ints bits = (Ints)v, rounded = (v == v ? bits + 0x7fff + (bits >> 16 & 1) : bits | 0x400000) >> 16;
+#if defined(__AVX512F__)
+    return (HalfInts)_mm512_cvtepi32_epi16((__m512i)rounded);
+#else
+    return __builtin_convertvector(rounded, HalfInts);
+#endif
 }
 inline Floats read(const BFloat16* from) {
     HalfInts v;
@@ -73,12 +77,19 @@ inline void write(BFloat16* to, Floats v) {
     std::memcpy(to, &halves, sizeof halves);
 }
 
-// The first `count` lanes; the others are zero, or not written.
+// The first `count` lanes; the others are zero, or not written. Eight, what multiples of eight leave, need no mask: stores
+// with masks take several times as long.
 #if defined(__AVX512F__)
 inline Floats read(const float* from, int count) { return (Floats)_mm512_maskz_loadu_ps((1u << count) - 1, from); }
-inline void write(float* to, Floats v, int count) { _mm512_mask_storeu_ps(to, (1u << count) - 1, (__m512)v); }
+inline void write(float* to, Floats v, int count) {
+    if (count == 8) return _mm256_storeu_ps(to, _mm512_castps512_ps256((__m512)v));
+    _mm512_mask_storeu_ps(to, (1u << count) - 1, (__m512)v);
+}
 inline __m256i read_halves(const void* from, int count) { return _mm256_maskz_loadu_epi16((1u << count) - 1, from); }
-inline void write_halves(void* to, __m256i v, int count) { _mm256_mask_storeu_epi16(to, (1u << count) - 1, v); }
+inline void write_halves(void* to, __m256i v, int count) {
+    if (count == 8) return _mm_storeu_si128(static_cast<__m128i*>(to), _mm256_castsi256_si128(v));
+    _mm256_mask_storeu_epi16(to, (1u << count) - 1, v);
+}
 inline Floats read(const BFloat16* from, int count) { return widen((HalfInts)read_halves(from, count)); }
 inline void write(BFloat16* to, Floats v, int count) { write_halves(to, (__m256i)narrow(v), count); }
 inline Floats read(const Float16* from, int count) { return (Floats)_mm512_cvtph_ps(read_halves(from, count)); }
@@ -99,6 +110,28 @@ inline void write(Number* to, Floats v, int count) {
 #endif
 inline Floats read(const Float16* from) { return read(from, LANES); }
 inline void write(Float16* to, Floats v) { write(to, v, LANES); }
+
+// As a count: all lanes, known when this is compiled.
+struct Whole {};
+template <class Number>
+inline Floats read(const Number* from, Whole) {
+    return read(from);
+}
+template <class Number>
+inline void write(Number* to, Floats v, Whole) {
+    write(to, v);
+}
+
+// `other` in all lanes but the first `count`.
+inline Floats first_of(Floats v, Whole, float = 0) { return v; }
+inline Floats first_of(Floats v, int count, float other = 0) {
+#if defined(__AVX512F__)
+    return (Floats)_mm512_mask_mov_ps(_mm512_set1_ps(other), (1u << count) - 1, (__m512)v);
+#else
+    for (int i = count; i < LANES; ++i) v[i] = other;
+    return v;
+#endif
+}
 
 #if defined(__AVX512F__)
 
