@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import importlib.util
 import warnings
 from types import ModuleType
 from typing import NamedTuple
@@ -50,10 +51,9 @@ def training_kernels(x: Tensor) -> ModuleType | None:
 
 
 def _installed() -> ModuleType | None:
-    try:
-        return importlib.import_module("geofcs_kernels")
-    except ImportError:
+    if importlib.util.find_spec("geofcs_kernels") is None:
         return None
+    return importlib.import_module("geofcs_kernels")
 
 
 @functools.cache
