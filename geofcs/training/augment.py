@@ -7,6 +7,7 @@ from torch import Tensor
 
 from geofcs.training.batches import Batch
 from geofcs.training.config import AugmentConfig
+from geofcs.training.sensors import sensed
 
 GREY = (0.299, 0.587, 0.114)
 """Weights of red, green and blue in a grey level (ITU-R BT.601)."""
@@ -21,7 +22,8 @@ def augmented(batch: Batch, options: AugmentConfig, generator: torch.Generator) 
     Geometry and order are drawn per pair, colours per image. `generator` is a CPU's.
     """
     batch = swapped(turned(batch, options, generator), options.swap, generator)
-    t1, t2 = (recoloured(each.float(), options, generator) for each in (batch.t1, batch.t2))
+    t1, t2 = sensed(batch.t1.float(), batch.t2.float(), options.sensors, generator)
+    t1, t2 = (recoloured(each, options, generator) for each in (t1, t2))
     return batch._replace(t1=t1, t2=t2)
 
 

@@ -83,6 +83,7 @@ def batches(
         num_workers=workers,
         collate_fn=collated,
         pin_memory=pinned,
+        generator=torch.Generator(),  # of its own: else it draws from the one that stochastic depth draws from
         prefetch_factor=PREFETCH if workers else None,
         multiprocessing_context=start_method() if workers else None,
     )

@@ -9,7 +9,7 @@ from geofcs.training.step import TERMS, Step
 
 @dataclass
 class Progress:
-    """`iteration` is how many are done. `best` is the highest score so far and `best_iteration` where it was reached.
+    """`iteration` is how many are done. `best` is the highest score so far, reached at `best_iteration`; None if n/a.
 
     Since the last row of losses.csv: sums of the loss terms over `summed` iterations, and how many were `skipped`.
     `broken` iterations in a row, up to now, were not finite.
@@ -40,9 +40,8 @@ class Progress:
         return means, skipped
 
     def improves(self, score: float | None) -> bool:
-        """Whether a score is the best so far; remembers it if so. One that is n/a (None) counts as the lowest."""
-        value = float("-inf") if score is None else score
-        if self.best is not None and value <= self.best:
+        """Whether a score is the best so far; remembers it if so. One that is n/a (None) is below all others."""
+        if self.best_iteration and (score is None or (self.best is not None and score <= self.best)):
             return False
-        self.best, self.best_iteration = value, self.iteration
+        self.best, self.best_iteration = score, self.iteration
         return True

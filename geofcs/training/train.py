@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import NoReturn, Protocol
 
 import torch.distributed
 from lightning_fabric import Fabric
@@ -125,17 +125,20 @@ class Run:
         validation, record = Validation(self.sets.validation, job), self._record()
         clock = Clock(batches_of(job, self.sets, progress.iteration))
         self.listener.begin(progress.iteration, config.train.iterations)
-        stopped = False
+        stopped, good = False, replace(progress)
         while progress.iteration < config.train.iterations and not stopped:
             step = iterate(job, clock, progress.iteration, stop())
             progress.add(step)
-            self._check_finite(step)
+            if progress.broken == MOST_BROKEN:
+                self._give_up(step, good)
             stopped = step.stop
             self._write_down(step, record, clock)
             if self._due(config.validation.every):
                 self._judge(validation, record)
             if stopped or self._due(config.output.save_every):
-                self._save()
+                self._save(progress)
+            if step.finite:
+                good = replace(progress)
         if record is not None:
             record.close()
         done = progress.iteration == config.train.iterations
@@ -178,33 +181,28 @@ class Run:
             self._write_weights(BEST, f"best of validations, after {iteration} iterations, {told(quality)}")
         self.listener.judged(iteration, quality, is_best)
 
-    def _save(self) -> None:
+    def _save(self, progress: Progress) -> None:
         """The whole state; written by one process, the others wait."""
         job = self.job
         if job.leads:
             facts: Facts = {
-                "progress": asdict(self.progress),
+                "progress": asdict(progress),
                 "model": asdict(job.model.config),
                 "classes": scheme_to_json(job.classes),
                 "seed": job.config.train.seed,
             }
             tensors = state_tensors(job.model, job.optimizer, job.average)
-            Checkpoints(self.folder / STATE).save(self.progress.iteration, tensors, facts)
+            Checkpoints(self.folder / STATE).save(progress.iteration, tensors, facts)
         job.fabric.barrier()
 
-    def _check_finite(self, step: Step) -> None:
-        """Stop after too many iterations in a row that were not finite, in the state before the first of them."""
-        if self.progress.broken < MOST_BROKEN:
-            return
-        first = self.progress.iteration - MOST_BROKEN
-        self.progress.iteration, self.progress.broken = first, 0
-        self.progress.skipped -= MOST_BROKEN
-        self._save()
+    def _give_up(self, step: Step, good: Progress) -> NoReturn:
+        """Save the state before the first of several iterations that were not finite, none of which changed it."""
+        self._save(good)
         names = ", ".join(_all_names(self.job, step.names))
         raise ComputeError(
             f"{MOST_BROKEN} iterations in a row gave numbers that are not finite, the last on {names}; the state "
-            f"after iteration {first} is in {self.folder / STATE}: look at these pairs, or go on more gently with "
-            f"geofcs train --resume {self.folder} --set train.lr={self.job.config.train.lr / 2:g} --set train.clip=1"
+            f"after iteration {good.iteration} is in {self.folder / STATE}: look at these pairs, or go on more gently "
+            f"with geofcs train --resume {self.folder} --set train.lr={self.job.config.train.lr / 2:g}"
         )
 
     def _write_weights(self, name: str, when: str) -> None:

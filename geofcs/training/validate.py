@@ -40,6 +40,7 @@ class Validation:
             collate_fn=collated,
             pin_memory=job.device.type == "cuda",
             persistent_workers=workers > 0,
+            generator=torch.Generator(),
             multiprocessing_context=start_method() if workers else None,
         )
 

@@ -1,0 +1,67 @@
+"""Runs small enough for tests, and what is left of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import count
+from pathlib import Path
+
+from geofcs.training.config import RunConfig, read_config, recipe_file
+from geofcs.training.quality import Quality
+from geofcs.training.train import Outcome, train
+
+TINY = (
+    "data.crop=32", "data.workers=0", "model.width=8", "model.depths=[1,1,1,1]", "model.drop_path=0.2",
+    "train.iterations=8", "train.batch=2", "train.warmup=2", "train.ema=0.9", "train.device=cpu",
+    "loss.sek_from=3", "worlds.pairs=6", "worlds.gsd=[2,2]", "worlds.change=[5,9]",
+    "worlds.validation_pairs=4", "augment.sensors=0.5",
+    "validation.every=3", "validation.batch=2", "output.save_every=2", "output.log_every=2",
+    "output.tensorboard=false",
+)  # fmt: skip
+"""Settings of a run of seconds, in which everything that a run has happens."""
+
+
+class Silence:
+    """A listener that remembers what it was told."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+        self.losses: list[float] = []
+
+    def note(self, sentence: str) -> None:
+        self.notes.append(sentence)
+
+    def begin(self, done: int, total: int) -> None: ...
+
+    def step(self, iteration: int, loss: float, rate: float) -> None:  # noqa: ARG002
+        self.losses.append(loss)
+
+    def judged(self, iteration: int, quality: Quality, is_best: bool) -> None: ...
+
+
+def tiny(*settings: str) -> RunConfig:
+    """The config of a tiny run."""
+    return read_config(recipe_file("synthetic", "small"), [*TINY, *settings])
+
+
+def never() -> bool:
+    """No wish to stop."""
+    return False
+
+
+def after(iterations: int) -> Callable[[], bool]:
+    """A wish to stop after so many more iterations."""
+    asked = count(1)
+    return lambda: next(asked) >= iterations
+
+
+def run(config: RunConfig, folder: Path, *, stop: Callable[[], bool] = never, resume: bool = False) -> Outcome:
+    """Train and say nothing."""
+    return train(config, folder, Silence(), stop, resume=resume)
+
+
+def left_by(folder: Path) -> dict[str, bytes]:
+    """Everything that a finished run says: its tables, its weights, its last state."""
+    names = ["losses.csv", "metrics.csv", "best.safetensors", "last.safetensors"]
+    files = [folder / name for name in names] + sorted((folder / "state").iterdir())
+    return {file.name: file.read_bytes() for file in files}

@@ -1,0 +1,201 @@
+"""The loop: it goes on where it stopped, keeps what is good, and says what went wrong."""
+
+from __future__ import annotations
+
+import csv
+import resource
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+
+from geofcs.errors import ComputeError, InputError, OutputError
+from geofcs.model.weights import load_weights
+from geofcs.training import checkpoint, sets, step
+from geofcs.training.checkpoint import Checkpoints
+from geofcs.training.losses import LossTerms, change_loss
+from tests.training.runs import after, left_by, run, tiny
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that was never stopped."""
+    folder = tmp_path_factory.mktemp("whole") / "run"
+    run(tiny(), folder)
+    return folder
+
+
+def test_a_run_stopped_and_resumed_leaves_the_same_bytes_as_one_never_stopped(whole: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    assert run(tiny(), folder, stop=after(3)).interrupted
+    assert run(tiny(), folder, stop=after(2), resume=True).iteration == 5
+    assert not run(tiny(), folder, resume=True).interrupted
+    assert left_by(folder) == left_by(whole)
+
+
+class Killed(BaseException):
+    """A process that ends here."""
+
+
+@pytest.mark.parametrize("moment", [2, 4, 5])
+def test_a_run_killed_while_it_saves_goes_on_to_the_same_bytes(
+    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: int
+) -> None:
+    folder, renames = tmp_path / "run", iter(range(1, 1000))
+    rename = checkpoint._rename
+
+    def killed(unfinished: Path, path: Path) -> None:
+        if next(renames) == moment:
+            raise Killed
+        rename(unfinished, path)
+
+    monkeypatch.setattr(checkpoint, "_rename", killed)
+    with pytest.raises(Killed):
+        run(tiny(), folder)
+    begun = Checkpoints(folder / "state").exist
+    assert begun == (moment > 2)
+    if not begun:
+        with pytest.raises(InputError, match="no state of a run"):
+            run(tiny(), folder, resume=True)
+        return
+    run(tiny(), folder, resume=True)
+    assert left_by(folder) == left_by(whole)
+
+
+def test_accumulated_steps_see_the_same_pairs_and_give_the_same_first_loss_without_batch_statistics(
+    tmp_path: Path,
+) -> None:
+    losses = []
+    for parts in (1, 2):
+        settings = ("train.batch=4", f"train.accumulate={parts}", "train.iterations=1", "output.log_every=1")
+        run(tiny(*settings), tmp_path / str(parts))
+        with (tmp_path / str(parts) / "losses.csv").open() as file:
+            losses.append(next(csv.DictReader(file)))
+    # Batch norm and the terms over a whole batch see parts of it, so the losses are near and not equal.
+    assert float(losses[0]["ce_change"]) == pytest.approx(float(losses[1]["ce_change"]), rel=0.3)
+
+
+def test_the_best_weights_are_those_of_the_highest_sek_and_can_be_loaded(whole: Path) -> None:
+    with (whole / "metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["iteration"]) for row in rows] == [3, 6, 8]
+    best = max(rows, key=lambda row: float(row["sek"] or "-inf"))
+    loaded = load_weights(whole / "best.safetensors")
+    assert f"after {best['iteration']} iterations" in loaded.info.trained
+    assert f"SeK (per-date) {float(best['sek']):.4f}" in loaded.info.trained
+    assert loaded.info.tile == 32
+    assert loaded.info.classes.name == "second"
+
+
+def test_one_step_that_is_not_finite_changes_nothing_and_is_counted(
+    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _break(monkeypatch, {2})
+    run(tiny("train.iterations=3", "output.log_every=1"), tmp_path / "run")
+    with (tmp_path / "run" / "losses.csv").open() as file:
+        assert [row["skipped"] for row in csv.DictReader(file)] == ["0", "1", "0"]
+    tensors, _ = Checkpoints(tmp_path / "run" / "state").load()
+    assert all(bool(tensor.isfinite().all()) for tensor in tensors.values() if tensor.is_floating_point())
+
+
+def test_three_steps_in_a_row_that_are_not_finite_stop_the_run_in_the_state_before_them(
+    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "run"
+    with monkeypatch.context() as patch:
+        _break(patch, {5, 6, 7})
+        with pytest.raises(ComputeError, match=r"on train-\d, train-\d.* after iteration 4 .*--resume") as caught:
+            run(tiny(), folder)
+    assert caught.value.exit_code == 6
+    assert Checkpoints(folder / "state").load()[1]["iteration"] == 4
+    run(tiny(), folder, resume=True)
+    assert left_by(folder) == left_by(whole)
+
+
+def test_steps_that_are_not_finite_but_not_in_a_row_do_not_stop_a_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _break(monkeypatch, {2, 3, 5, 6})
+    assert run(tiny(), tmp_path / "run").iteration == 8
+
+
+def _break(monkeypatch: pytest.MonkeyPatch, iterations: set[int]) -> None:
+    """Make the forward pass of some iterations, counted from 1, end in what is not a number."""
+    calls = iter(range(1, 1000))
+
+    def broken(*arguments: object) -> LossTerms:
+        terms = change_loss(*arguments)  # type: ignore[arg-type]
+        factor = torch.tensor(float("nan") if next(calls) in iterations else 1.0)
+        return LossTerms(*(term * factor for term in terms))
+
+    monkeypatch.setattr(step, "change_loss", broken)
+
+
+def test_a_full_disk_ends_a_run_with_code_5_and_leaves_the_state_before(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    run(tiny(), folder, stop=after(2))
+    before = {file.name: file.read_bytes() for file in (folder / "state").iterdir()}
+    old, ignored = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, old[1]))
+        with pytest.raises(OutputError, match="make room, then geofcs train --resume") as caught:
+            run(tiny("validation.every=100"), folder, resume=True)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, old)
+        signal.signal(signal.SIGXFSZ, ignored)
+    assert caught.value.exit_code == 5
+    assert {file.name: file.read_bytes() for file in (folder / "state").iterdir()} == before
+
+
+def test_too_little_memory_is_answered_with_what_to_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> LossTerms:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(step, "change_loss", full)
+    with pytest.raises(ComputeError, match=r"train\.accumulate=2 .*or --set train\.batch=1") as caught:
+        run(tiny(), tmp_path / "run")
+    assert caught.value.exit_code == 6
+
+
+def test_a_run_is_not_written_over_another(whole: Path) -> None:
+    with pytest.raises(OutputError, match="--resume"):
+        run(tiny(), whole)
+
+
+def test_a_folder_that_holds_other_things_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(OutputError, match="not empty"):
+        run(tiny(), tmp_path)
+
+
+def test_a_crop_larger_than_the_images_is_refused_with_the_one_that_fits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = sets.sets_of(tiny())
+    monkeypatch.setitem(sets.DATASETS, "synthetic", lambda _config: small)
+    with pytest.raises(InputError, match=r"32 x 32 pixels, fewer than the crop: say --set data\.crop=32"):
+        run(tiny("data.crop=64"), tmp_path / "run")
+
+
+def test_a_batch_that_does_not_divide_is_refused_with_one_that_does(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"--set train\.batch=6"):
+        run(tiny("train.batch=7", "train.accumulate=3"), tmp_path / "run")
+
+
+def test_a_finished_run_that_is_resumed_stays_as_it_is(whole: Path) -> None:
+    before = left_by(whole)
+    assert run(tiny(), whole, resume=True).iteration == 8
+    assert left_by(whole) == before
+
+
+def test_tensorboard_is_given_losses_numbers_and_pictures(tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    run(tiny("output.tensorboard=true", "train.iterations=2"), tmp_path / "run")
+    events = EventAccumulator(str(tmp_path / "run" / "events"))
+    events.Reload()
+    scalars = events.Tags()["scalars"]
+    assert {"train/total", "train/sek", "train/lr", "validation/sek", "speed/share_waiting_for_data"} <= set(scalars)
+    (picture,) = events.Images("validation/t1_t2_truth1_said1_truth2_said2")
+    assert (picture.height, picture.width) == (2 * 32, 6 * 32), "two pairs as the config says, six maps each"
