@@ -13,7 +13,15 @@ FLIPS: tuple[tuple[int, ...], ...] = ((), (-1,), (-2,), (-2, -1))
 """The axes turned round: none, left-right, up-down, both."""
 
 
-def mean_over_flips(model: Callable[[Tensor, Tensor], Logits], t1: Tensor, t2: Tensor) -> Logits:
+Model = Callable[[Tensor, Tensor], Logits]
+
+
+def as_it_is(model: Model, t1: Tensor, t2: Tensor) -> Logits:
+    """The model's own answer."""
+    return model(t1, t2)
+
+
+def mean_over_flips(model: Model, t1: Tensor, t2: Tensor) -> Logits:
     """Logits, float32, whose softmax is the mean of the four flips' probabilities; change has two channels.
 
     Takes four times as long as `model(t1, t2)`.
@@ -40,3 +48,7 @@ def _probabilities(logits: Tensor) -> Tensor:
 
 def _log(probabilities: Tensor) -> Tensor:
     return probabilities.clamp(min=torch.finfo(probabilities.dtype).tiny).log()
+
+
+TTA: dict[str, Callable[[Model, Tensor, Tensor], Logits]] = {"none": as_it_is, "flips": mean_over_flips}
+"""Ways of test-time augmentation, by the name that --tta takes."""

@@ -68,7 +68,7 @@ def outputs(model: Callable[[Tensor, Tensor], Logits], images: Any) -> list[Tens
 @pytest.fixture
 def exact_float32() -> Iterator[None]:
     """No TF32 in what the modules compute."""
-    with torch.backends.cudnn.flags(allow_tf32=False):
+    with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
         yield
 
 

@@ -30,8 +30,8 @@ def with_gradients(layer: Callable[..., Tensor], leaves: Sequence[Tensor], grad:
 
 
 def relative_error(value: Tensor, expected: Tensor) -> float:
-    norm = expected.double().norm().clamp_min(1e-12)
-    return float((value.double() - expected.double()).norm() / norm)
+    norm = expected.detach().double().norm().clamp_min(1e-12)
+    return float((value.detach().double() - expected.detach().double()).norm() / norm)
 
 
 def test_a_linear_layer_of_gelu_has_the_gradients_of_both() -> None:
@@ -130,28 +130,31 @@ def without_chance(seed: int = 0) -> MambaFCS:
     return model
 
 
+def assert_same_gradients(found: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
+    """But for rounding, judged by each parameter's whole gradient; those that cancel out, by the largest."""
+    assert found.keys() == expected.keys()
+    largest = max(float(gradient.norm()) for gradient in expected.values())
+    for name, gradient in expected.items():
+        assert float((found[name] - gradient).norm()) <= 1e-3 * float(gradient.norm()) + 1e-5 * largest, name
+
+
 @on_gpu
 def test_the_whole_models_gradients_on_a_gpu_are_those_on_the_cpu() -> None:
     on_cpu, on_cuda = without_chance(), without_chance().cuda()
-    with torch.backends.cudnn.flags(allow_tf32=False):
+    with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
         found = gradients(on_cuda, on_cuda, "cuda")
-    expected = gradients(on_cpu, on_cpu, "cpu")
-    assert found.keys() == expected.keys()
-    scale = max(float(g.abs().max()) for g in expected.values())
-    for name, gradient in expected.items():
-        torch.testing.assert_close(found[name], gradient, rtol=1e-3, atol=1e-5 * scale, msg=name)
+    assert_same_gradients(found, gradients(on_cpu, on_cpu, "cpu"))
 
 
 @on_gpu
 def test_recorded_training_passes_give_the_gradients_of_unrecorded_ones() -> None:
     model = without_chance().cuda()
     statistics = {name: buffer.clone() for name, buffer in model.named_buffers()}
-    plain = gradients(model, model, "cuda")
-    for name, buffer in model.named_buffers():
-        buffer.copy_(statistics[name])
-    recorded = recorded_training(model, *images(2, 64, "cuda"), torch.float32)
+    with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+        plain = gradients(model, model, "cuda")
+        for name, buffer in model.named_buffers():
+            buffer.copy_(statistics[name])
+        recorded = recorded_training(model, *images(2, 64, "cuda"), torch.float32)
     assert all(torch.equal(buffer, statistics[name]) for name, buffer in model.named_buffers())
     for _ in range(2):
-        found = gradients(model, recorded, "cuda")
-        for name, gradient in plain.items():
-            torch.testing.assert_close(found[name], gradient, rtol=1e-3, atol=1e-6, msg=name)
+        assert_same_gradients(gradients(model, recorded, "cuda"), plain)

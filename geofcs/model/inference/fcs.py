@@ -34,6 +34,11 @@ class PreparedMambaFCS:
 
     def __call__(self, t1: Tensor, t2: Tensor) -> Logits:
         """What `MambaFCS.forward` gives, in float32."""
+        # cuDNN's convolutions of float32 would round to TF32, and may choose algorithms whose sums change order.
+        with torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
+            return self._logits(t1, t2)
+
+    def _logits(self, t1: Tensor, t2: Tensor) -> Logits:
         size = t1.shape[-2:]
         both = self._encoder(pointwise_for(t1).normalise(t1, t2, self._mean, self._deviation, self.dtype))
         guides = self._change_decoder(both)

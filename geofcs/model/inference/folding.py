@@ -75,7 +75,7 @@ class Convolution:
     def __call__(self, x: Tensor) -> Tensor:
         """(b, h, w, inputs) -> (b, h / stride, w / stride, outputs), without bias."""
         image = x.permute(0, 3, 1, 2)
-        return F.conv2d(image, self._weight, None, self._stride, self._padding).permute(0, 2, 3, 1)
+        return F.conv2d(image, self._weight, None, self._stride, self._padding).permute(0, 2, 3, 1).contiguous()
 
     def relu(self, x: Tensor) -> Tensor:
         """With bias, negative values replaced by 0."""
@@ -86,7 +86,7 @@ class Convolution:
             )
         else:
             y = F.relu_(F.conv2d(image, self._weight, self._bias, self._stride, self._padding))
-        return y.permute(0, 2, 3, 1)
+        return y.permute(0, 2, 3, 1).contiguous()
 
 
 def parts(module: nn.Module, kind: type[Part]) -> list[Part]:
