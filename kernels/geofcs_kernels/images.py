@@ -6,6 +6,8 @@ import hashlib
 import os
 import sys
 import tempfile
+import threading
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from geofcs_kernels import nvrtc
@@ -19,6 +21,11 @@ VARIANTS = {
     "pointwise": ("pointwise_float32", "pointwise_bfloat16", "pointwise_float16"),
 }
 """Groups of kernels by the source that they are in, in the order of `GEOFCS_ONLY` there."""
+DTYPES = {"float32", "bfloat16", "float16"}
+
+_pool = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="nvrtc")
+_compilations: dict[Path, Future[bytes]] = {}
+_starting = threading.Lock()
 
 
 def are_built() -> bool:
@@ -33,18 +40,52 @@ def unit_of(variant: str) -> str:
 
 
 def image_for(capability: tuple[int, int], unit: str) -> bytes:
-    """The kernels of a unit for one compute capability, as the driver loads them."""
+    """The kernels of a unit for one compute capability, as the driver loads them.
+
+    A compilation takes its relatives along, which a model needs next: all at once, each on a core of its own.
+    """
     if unit in VARIANTS:
         return (BUILT / f"{unit}.fatbin").read_bytes()
-    source = _source_of(unit)
-    number = VARIANTS[source].index(unit)
-    arguments = ["--std=c++17", f"-DGEOFCS_ONLY={number}", f"-I{SOURCES}", nvrtc.target(capability)]
-    kept = cache_directory() / f"{_fingerprint(source, arguments)}.cubin"
+    if (kept := _kept_at(capability, unit)).exists():
+        return kept.read_bytes()
+    with _starting:
+        compilations = {relative: _compilation(capability, relative) for relative in relatives(unit)}
+    return compilations[unit].result()
+
+
+def relatives(unit: str) -> list[str]:
+    """The units of the same dtype, itself among them."""
+    (dtype,) = DTYPES.intersection(unit.split("_"))
+    return [other for units in VARIANTS.values() for other in units if dtype in other.split("_")]
+
+
+def compiled(capability: tuple[int, int], unit: str) -> bytes:
+    """A unit's kernels from NVRTC, or those that it made before."""
+    kept = _kept_at(capability, unit)
     if kept.exists():
         return kept.read_bytes()
-    image = nvrtc.compile_source((SOURCES / f"{source}.cu").read_text(encoding="utf-8"), arguments)
+    source = (SOURCES / f"{_source_of(unit)}.cu").read_text(encoding="utf-8")
+    image = nvrtc.compile_source(source, _arguments(capability, unit))
     _keep(kept, image)
     return image
+
+
+def _compilation(capability: tuple[int, int], unit: str) -> Future[bytes]:
+    """The one that runs or ran already, unless it failed; a disk that keeps nothing costs one compilation a process."""
+    kept = _kept_at(capability, unit)
+    before = _compilations.get(kept)
+    if before is None or (before.done() and before.exception()):
+        _compilations[kept] = _pool.submit(compiled, capability, unit)
+    return _compilations[kept]
+
+
+def _arguments(capability: tuple[int, int], unit: str) -> list[str]:
+    number = VARIANTS[_source_of(unit)].index(unit)
+    return ["--std=c++17", f"-DGEOFCS_ONLY={number}", f"-I{SOURCES}", nvrtc.target(capability)]
+
+
+def _kept_at(capability: tuple[int, int], unit: str) -> Path:
+    return cache_directory() / f"{_fingerprint(_source_of(unit), _arguments(capability, unit))}.cubin"
 
 
 def _source_of(variant: str) -> str:

@@ -26,7 +26,7 @@ def test_the_cuda_sources_compile(
     variant: str, capability: tuple[int, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GEOFCS_KERNELS_CACHE", str(tmp_path))
-    assert images.image_for(capability, variant).startswith(ELF)
+    assert images.compiled(capability, variant).startswith(ELF)
 
 
 @with_nvrtc
@@ -37,15 +37,45 @@ def test_the_cuda_sources_compile_for_every_architecture(
     variant: str, capability: tuple[int, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GEOFCS_KERNELS_CACHE", str(tmp_path))
-    assert images.image_for(capability, variant).startswith(ELF)
+    assert images.compiled(capability, variant).startswith(ELF)
 
 
 @with_nvrtc
-def test_compiled_kernels_are_kept_and_read_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_first_of_a_dtype_has_all_of_it_compiled_once_and_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiled: list[str] = []
+
+    def compile_source(_source: str, options: list[str]) -> bytes:
+        compiled.append(options[1])
+        return str(options).encode()
+
     monkeypatch.setenv("GEOFCS_KERNELS_CACHE", str(tmp_path))
-    monkeypatch.setattr(nvrtc, "compile_source", lambda _source, _options: b"compiled")
-    assert images.image_for((9, 0), "float32") == b"compiled"
-    monkeypatch.setattr(nvrtc, "compile_source", None)
+    monkeypatch.setattr(nvrtc, "compile_source", compile_source)
+    expected = images.image_for((9, 0), "bfloat16")
+    for _ in range(2):
+        assert images.image_for((9, 0), "bfloat16") == expected
+        assert {images.image_for((9, 0), unit) for unit in images.relatives("bfloat16")} >= {expected}
+    assert len(compiled) == len(list(tmp_path.glob("*.cubin"))) == len(images.relatives("bfloat16"))
+
+
+def test_relatives_are_of_the_same_dtype() -> None:
+    assert set(images.relatives("float16_fast")) == {"float16", "float16_fast", "pointwise_float16"}
+    assert {relative for variant in VARIANTS for relative in images.relatives(variant)} == set(VARIANTS)
+
+
+@with_nvrtc
+def test_a_compilation_that_fails_fails_for_its_asker_and_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> bytes:
+        raise nvrtc.CompileError("refused")
+
+    monkeypatch.setenv("GEOFCS_KERNELS_CACHE", str(tmp_path))
+    monkeypatch.setattr(nvrtc, "compile_source", refuse)
+    with pytest.raises(nvrtc.CompileError, match="refused"):
+        images.image_for((9, 0), "float32")
+    monkeypatch.setattr(nvrtc, "compile_source", lambda *_: b"compiled")
     assert images.image_for((9, 0), "float32") == b"compiled"
 
 
