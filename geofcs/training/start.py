@@ -133,7 +133,11 @@ def _take_over(
 
 
 def _copy(path: Path, name: str, old: nn.Module, new: nn.Module) -> None:
-    try:
-        new.load_state_dict(old.state_dict())
-    except RuntimeError as error:
-        raise InputError(f"{path}: its {name} has other tensors than the config's model: {error}") from error
+    have, wanted = ({key: tuple(tensor.shape) for key, tensor in part.state_dict().items()} for part in (old, new))
+    different = sorted(key for key in have.keys() | wanted.keys() if have.get(key) != wanted.get(key))
+    if different:
+        raise InputError(
+            f"{path}: its {name} has other tensors than the config's model: {len(different)} differ, such as "
+            f"{different[0]}; see model.fft and model.change_guided_attention"
+        )
+    new.load_state_dict(old.state_dict())

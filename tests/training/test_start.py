@@ -1,0 +1,116 @@
+"""Where a model's first weights come from: nowhere, an encoder, a model, and what becomes of heads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from geofcs.classes import BINARY, LANDSAT, SECOND
+from geofcs.errors import InputError
+from geofcs.model.build import build
+from geofcs.model.config import EncoderConfig, MambaFCSConfig
+from geofcs.model.weights import save_encoder, save_weights
+from geofcs.training.config import ModelConfig, read_config, recipe_file
+from geofcs.training.start import starting_model
+from tests.model.test_published import published
+
+ENCODER = EncoderConfig(8, (1, 1, 1, 1), drop_path=0.1)
+
+
+def model_config(weights: Path | None, **changes: object) -> ModelConfig:
+    tiny = {"size": "pico", "width": 8, "depths": (1, 1, 1, 1), "weights": weights, **changes}
+    return read_config(recipe_file("second", "small")).model.model_copy(update=tiny)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model for SECOND's classes."""
+    path = tmp_path_factory.mktemp("trained") / "second.safetensors"
+    config = MambaFCSConfig(ENCODER, SECOND.count)
+    save_weights(path, build(config, 77), config, SECOND, 64, "for a test")
+    return path
+
+
+def same(a: nn.Module, b: nn.Module) -> bool:
+    return all(torch.equal(x, b.state_dict()[name]) for name, x in a.state_dict().items())
+
+
+def test_without_weights_everything_is_fresh_and_follows_from_the_seed() -> None:
+    first, again, other = (starting_model(model_config(None), SECOND, seed) for seed in (1, 1, 2))
+    assert same(first.model, again.model)
+    assert not same(first.model, other.model)
+    assert first.said == "the weights are fresh"
+    assert first.model.training
+
+
+def test_an_encoder_is_taken_over_and_the_rest_is_fresh(tmp_path: Path) -> None:
+    whole = build(MambaFCSConfig(ENCODER, SECOND.count), 77)
+    save_encoder(tmp_path / "encoder.safetensors", whole.encoder, ENCODER, "for a test")
+    start = starting_model(model_config(tmp_path / "encoder.safetensors"), SECOND, 1)
+    fresh = starting_model(model_config(None), SECOND, 1)
+    assert same(start.model.encoder, whole.encoder)
+    assert same(start.model.change_decoder, fresh.model.change_decoder)
+    assert "the encoder is that of encoder.safetensors" in start.said
+
+
+def test_a_model_of_the_same_classes_is_taken_over_whole(trained: Path) -> None:
+    start = starting_model(model_config(trained), SECOND, 1)
+    assert same(start.model, build(MambaFCSConfig(ENCODER, SECOND.count), 77))
+    assert start.said == "all weights are those of second.safetensors"
+
+
+def test_for_other_classes_only_the_head_is_made_anew_and_that_is_said(trained: Path) -> None:
+    start, fresh = (starting_model(model_config(path), LANDSAT, 1) for path in (trained, None))
+    source = build(MambaFCSConfig(ENCODER, SECOND.count), 77)
+    for name, part in start.model.named_children():
+        expected = fresh.model if name == "land_cover_head" else source
+        assert same(part, expected.get_submodule(name)), name
+    assert start.said.endswith("but for land_cover_head: fresh, for the classes of landsat instead of second")
+
+
+def test_a_binary_model_leaves_land_cover_behind(trained: Path) -> None:
+    start = starting_model(model_config(trained), BINARY, 1)
+    assert {name for name, _ in start.model.named_children()} == {
+        "normalise", "encoder", "change_decoder", "change_head",
+    }  # fmt: skip
+    assert same(start.model.change_head, build(MambaFCSConfig(ENCODER, SECOND.count), 77).change_head)
+
+
+def test_the_size_can_be_that_of_the_weights(trained: Path) -> None:
+    start = starting_model(model_config(trained, size="weights", width=None, depths=None), SECOND, 1)
+    assert start.model.config.encoder.width == 8
+
+
+def test_weights_of_another_size_are_refused_with_the_cure(trained: Path) -> None:
+    with pytest.raises(InputError, match=r"width 8.*the config's 16.*model\.size=weights"):
+        starting_model(model_config(trained, width=16), SECOND, 1)
+
+
+def test_a_model_with_the_frequency_branch_does_not_start_one_without(trained: Path) -> None:
+    with pytest.raises(InputError, match="its change_decoder has other tensors") as caught:
+        starting_model(model_config(trained, fft=False), SECOND, 1)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_unknown_size_is_refused_with_those_there_are() -> None:
+    with pytest.raises(InputError, match=r"'bas'; known: pico, tiny"):
+        starting_model(model_config(None, size="bas"), SECOND, 1)
+
+
+def test_published_files_start_a_run_as_they_are(tmp_path: Path) -> None:
+    source = build(MambaFCSConfig(ENCODER, LANDSAT.count), 77)
+    tensors = published(source)
+    torch.save(tensors, tmp_path / "mambafcs.pth")
+    start = starting_model(model_config(tmp_path / "mambafcs.pth"), SECOND, 1)
+    assert same(start.model.t1_decoder, source.t1_decoder)
+    assert "land_cover_head: fresh, for the classes of second instead of landsat" in start.said
+
+    encoder = {name.removeprefix("encoder."): each for name, each in tensors.items() if name.startswith("encoder.")}
+    bare = {name: each for name, each in encoder.items() if not name.startswith("outnorm")}
+    torch.save({"model": bare}, tmp_path / "vssm.pth")
+    start = starting_model(model_config(tmp_path / "vssm.pth"), SECOND, 1)
+    assert same(start.model.encoder.stages, source.encoder.stages)
+    assert "the encoder is that of vssm.pth" in start.said
