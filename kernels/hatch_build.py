@@ -113,6 +113,7 @@ LIBRARY_FILES = {
     "geofcs_cpu.dll" if sys.platform == "win32" else "libgeofcs_cpu.so": (CPU_SOURCES, build_cpu),
     "kernels.fatbin": (CUDA_SOURCES, build_cuda),
     "pointwise.fatbin": (CUDA_SOURCES, build_cuda),
+    "gradients.fatbin": (CUDA_SOURCES, build_cuda),
 }
 
 

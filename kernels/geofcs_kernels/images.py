@@ -18,7 +18,8 @@ LOWEST = (8, 0)
 """The first compute capability with bfloat16 products and asynchronous copies."""
 VARIANTS = {
     "kernels": ("float32", "bfloat16", "float16", "bfloat16_fast", "float16_fast"),
-    "pointwise": ("pointwise_float32", "pointwise_bfloat16", "pointwise_float16"),
+    "pointwise": ("pointwise_float32", "pointwise_bfloat16", "pointwise_float16", "pointwise_any"),
+    "gradients": ("gradients_float32", "gradients_bfloat16", "gradients_float16"),
 }
 """Groups of kernels by the source that they are in, in the order of `GEOFCS_ONLY` there."""
 DTYPES = {"float32", "bfloat16", "float16"}
@@ -54,9 +55,12 @@ def image_for(capability: tuple[int, int], unit: str) -> bytes:
 
 
 def relatives(unit: str) -> list[str]:
-    """The units of the same dtype, itself among them."""
+    """The units that a model which needs this one needs as well: those of its dtype for the same purpose, or of any."""
+    if unit.startswith("gradients") or unit.endswith("any"):
+        return [unit]
     (dtype,) = DTYPES.intersection(unit.split("_"))
-    return [other for units in VARIANTS.values() for other in units if dtype in other.split("_")]
+    units = [other for source in ("kernels", "pointwise") for other in VARIANTS[source]]
+    return [other for other in units if {dtype, "any"}.intersection(other.split("_"))]
 
 
 def compiled(capability: tuple[int, int], unit: str) -> bytes:

@@ -237,7 +237,7 @@ def depthwise_silu_backward(grad: Tensor, x: Tensor, weight: Tensor) -> tuple[Te
     """Gradients of x and weight (3, 3, c) for `grad` of `depthwise_silu`; the convolution is computed again."""
     batch, height, _, channels = x.shape
     before_silu = _depthwise("depthwise3_silu_gradient", x, weight, None, grad)
-    of_x = _depthwise("depthwise3", before_silu, weight.flip(0, 1).contiguous(), None)
+    of_x = _depthwise("depthwise3_gradient", before_silu, weight.flip(0, 1).contiguous(), None)
     parameters = _parameters(x, [x, before_silu])
     width = _width(channels)
     rows = min(height, max(1, GRADIENT_CHUNKS // batch))
@@ -368,9 +368,10 @@ def _launch(
 
 @functools.cache
 def _variant(kernel: str) -> str:
-    """The compilation that a kernel is in; those without a type are in all of them."""
+    """The compilation that a kernel is in: for training or not, and by its type, if it has one."""
     dtype = kernel.rpartition("_")[2]
-    return f"pointwise_{dtype if dtype in SUFFIXES.values() else 'float32'}"
+    source = "gradients" if any(word in kernel for word in ("gradient", "mixed")) else "pointwise"
+    return f"{source}_{dtype if dtype in SUFFIXES.values() else 'any'}"
 
 
 @functools.cache

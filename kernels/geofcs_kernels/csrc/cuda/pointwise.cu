@@ -1,6 +1,5 @@
 // The pointwise kernels by name, compiled to a fat binary by nvcc, or one type at a time by NVRTC with GEOFCS_ONLY its
 // number. The suffix _8 or _1 says how many channels a thread takes at once.
-#include "gradients.cuh"
 #include "pointwise.cuh"
 
 using geofcs::PointwiseParams;
@@ -8,20 +7,11 @@ using geofcs::PointwiseParams;
 #define GEOFCS_KERNEL(NAME, THREADS, BODY) \
     extern "C" __global__ void __launch_bounds__(THREADS) NAME(const __grid_constant__ PointwiseParams p) { BODY; }
 
-// "mixed" reads float32 and writes NUMBER, and the other way round for gradients.
-#define GEOFCS_NORMS(SUFFIX, NUMBER, WIDTH, KEPT)                                                                      \
-    GEOFCS_KERNEL(layer_norm_##KEPT##_##SUFFIX, 256, (geofcs::layer_norm<NUMBER, NUMBER, WIDTH, KEPT, false>(p)))      \
-    GEOFCS_KERNEL(layer_norm_gelu_##KEPT##_##SUFFIX, 256, (geofcs::layer_norm<NUMBER, NUMBER, WIDTH, KEPT, true>(p)))  \
-    GEOFCS_KERNEL(layer_norm_mixed_##KEPT##_##SUFFIX, 256,                                                             \
-                  (geofcs::layer_norm<geofcs::Float32, NUMBER, WIDTH, KEPT, false>(p)))                                \
-    GEOFCS_KERNEL(layer_norm_gradient_##KEPT##_##SUFFIX, 256, (geofcs::layer_norm_gradient<NUMBER, NUMBER, WIDTH, KEPT>(p))) \
-    GEOFCS_KERNEL(layer_norm_gradient_mixed_##KEPT##_##SUFFIX, 256,                                                    \
-                  (geofcs::layer_norm_gradient<geofcs::Float32, NUMBER, WIDTH, KEPT>(p)))
+#define GEOFCS_NORMS(SUFFIX, NUMBER, WIDTH, KEPT)                                                                 \
+    GEOFCS_KERNEL(layer_norm_##KEPT##_##SUFFIX, 256, (geofcs::layer_norm<NUMBER, NUMBER, WIDTH, KEPT, false>(p))) \
+    GEOFCS_KERNEL(layer_norm_gelu_##KEPT##_##SUFFIX, 256, (geofcs::layer_norm<NUMBER, NUMBER, WIDTH, KEPT, true>(p)))
 
 #define GEOFCS_WIDE(SUFFIX, NUMBER, WIDTH)                                                                  \
-    GEOFCS_KERNEL(channel_gradients_##SUFFIX, 256, (geofcs::channel_gradients<NUMBER, NUMBER, WIDTH>(p)))  \
-    GEOFCS_KERNEL(channel_gradients_mixed_##SUFFIX, 256,                                                   \
-                  (geofcs::channel_gradients<geofcs::Float32, NUMBER, WIDTH>(p)))                          \
     GEOFCS_NORMS(SUFFIX, NUMBER, WIDTH, 1) GEOFCS_NORMS(SUFFIX, NUMBER, WIDTH, 2)                          \
     GEOFCS_NORMS(SUFFIX, NUMBER, WIDTH, 4) GEOFCS_NORMS(SUFFIX, NUMBER, WIDTH, 8)                          \
     GEOFCS_KERNEL(pool_chunks_##SUFFIX, 256, (geofcs::pool_chunks<NUMBER, WIDTH>(p)))                      \
@@ -32,13 +22,9 @@ using geofcs::PointwiseParams;
     GEOFCS_KERNEL(weighed_add_relu_##SUFFIX, 256, (geofcs::weighed_add_relu<NUMBER, WIDTH>(p)))            \
     GEOFCS_KERNEL(join_dates_##SUFFIX, 256, (geofcs::join_dates<NUMBER, WIDTH>(p)))
 
-#define GEOFCS_CONVOLUTIONS(SUFFIX, NUMBER, WIDTH)                                                                    \
-    GEOFCS_KERNEL(depthwise3_##SUFFIX, 128, (geofcs::depthwise<NUMBER, WIDTH, 3, 2, geofcs::After::NOTHING>(p)))     \
-    GEOFCS_KERNEL(depthwise3_silu_##SUFFIX, 128, (geofcs::depthwise<NUMBER, WIDTH, 3, 2, geofcs::After::SILU>(p)))   \
-    GEOFCS_KERNEL(depthwise3_silu_gradient_##SUFFIX, 128,                                                            \
-                  (geofcs::depthwise<NUMBER, WIDTH, 3, 2, geofcs::After::SILU_GRADIENT>(p)))                         \
-    GEOFCS_KERNEL(depthwise5_##SUFFIX, 128, (geofcs::depthwise<NUMBER, WIDTH, 5, 2, geofcs::After::NOTHING>(p)))     \
-    GEOFCS_KERNEL(filter_gradient_##SUFFIX, 128, (geofcs::filter_gradient<NUMBER, WIDTH, 3>(p)))
+#define GEOFCS_CONVOLUTIONS(SUFFIX, NUMBER, WIDTH)                                                                   \
+    GEOFCS_KERNEL(depthwise3_silu_##SUFFIX, 128, (geofcs::depthwise<NUMBER, WIDTH, 3, 2, geofcs::After::SILU>(p)))  \
+    GEOFCS_KERNEL(depthwise5_##SUFFIX, 128, (geofcs::depthwise<NUMBER, WIDTH, 5, 2, geofcs::After::NOTHING>(p)))
 
 #define GEOFCS_KERNELS(SUFFIX, NUMBER)                                                    \
     GEOFCS_WIDE(8_##SUFFIX, NUMBER, 8)                                                    \
@@ -59,6 +45,8 @@ GEOFCS_KERNELS(bfloat16, geofcs::BFloat16)
 GEOFCS_KERNELS(float16, geofcs::Float16)
 #endif
 
+#if !defined(GEOFCS_ONLY) || GEOFCS_ONLY == 3
 GEOFCS_KERNEL(pool_rest, 256, geofcs::pool_rest(p))
 GEOFCS_KERNEL(gate, 256, geofcs::gate(p))
 GEOFCS_KERNEL(enlarge_logits, 256, geofcs::enlarge_logits(p))
+#endif
