@@ -17,8 +17,8 @@ from typing import Any
 
 from geofcs import __version__
 
-MODULES = {"pyyaml": "yaml"}
-"""Modules that are not called what their distribution is called."""
+MODULES = {"pyyaml": "yaml", "pillow": "PIL"}
+"""Modules that are not called what their distribution is called, but for dashes."""
 WITH_GDAL = ("rasterio", "pyogrio")
 LOOKED_INTO = ("torch", *WITH_GDAL, "psutil")
 """Packages that the findings say more of than a version."""
@@ -118,7 +118,7 @@ def imported_packages(names: list[str]) -> tuple[dict[str, str], dict[str, str]]
     versions, missing = {}, {}
     for name in names:
         try:
-            importlib.import_module(MODULES.get(name, name))
+            importlib.import_module(MODULES.get(name, name.replace("-", "_")))
             versions[name] = importlib.metadata.version(name)
         except (ImportError, OSError) as error:
             missing[name] = _first_line(error)

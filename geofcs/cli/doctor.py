@@ -54,7 +54,7 @@ def _print(found: Findings) -> None:
     for title, rows in _sections(found):
         stdout.print(title, style="bold", markup=False)
         for name, value in rows:
-            stdout.print(Text(f"  {name:{NAME_COLUMN}}", style="dim"), value, sep="", markup=False)
+            stdout.print(Text(f"  {name:{NAME_COLUMN - 1}} ", style="dim"), value, sep="", markup=False)
     to_do = list(cures(found))
     stdout.print("What to do" if to_do else "Nothing is missing.", style="bold" if to_do else "green")
     for cure in to_do:
