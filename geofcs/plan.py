@@ -15,7 +15,7 @@ from geofcs.model.config import activation_bytes
 from geofcs.model.kernels import choice_for
 from geofcs.model.weights import WeightsInfo, read_weights_info
 from geofcs.scene import SceneOptions, ScenePair, plan_pair
-from geofcs.scoring import ModelSource, chosen_device, chosen_precision
+from geofcs.scoring import ModelSource, checked_tta, chosen_device, chosen_precision
 from geofcs.tiles import Lattice
 
 OVERLAP_SHARE = 8
@@ -45,6 +45,7 @@ class DetectRequest:
     batch: int | None = None
     device: str = "auto"
     precision: str = "auto"
+    tta: str = "none"
     threads: int | None = None
     workers: int | None = None
     landcover: bool = False
@@ -86,6 +87,7 @@ class DetectPlan:
             "compute": {
                 "device": self.source.device,
                 "precision": self.source.precision,
+                "tta": self.source.tta,
                 "batch": self.batch,
                 "threads": self.threads,
                 "kernel": choice_for(self.source.device).name,
@@ -115,7 +117,7 @@ def make_plan(request: DetectRequest) -> DetectPlan:
         pair=pair,
         lattice=Lattice.over(pair.grid.height, pair.grid.width, tile, overlap),
         weights=info,
-        source=ModelSource(request.weights, info.sha256, device, precision),
+        source=ModelSource(request.weights, info.sha256, device, precision, checked_tta(request.tta)),
         batch=batch,
         threads=threads,
         workers=_workers(request.workers, device, threads, activation_bytes(info.config, tile, batch), tile),

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from geofcs.errors import InputError
 from geofcs.model.fcs import MambaFCS
+from geofcs.model.flips import TTA
 from geofcs.model.inference import prepare
 from geofcs.model.interface import Scores, scores_of
 from geofcs.model.weights import load_weights
@@ -32,6 +33,7 @@ class ModelSource:
     sha256: str
     device: str
     precision: str
+    tta: str = "none"
 
     def load(self) -> ModelScorer:
         """The scorer, loaded at the first call in a process and shared by its threads."""
@@ -45,23 +47,26 @@ class ModelSource:
 class ModelScorer:
     """Softmax scores of batches of tiles by one model."""
 
-    def __init__(self, model: MambaFCS, mean_colours: tuple[Colour, Colour], device: str, precision: str) -> None:
+    def __init__(
+        self, model: MambaFCS, mean_colours: tuple[Colour, Colour], device: str, precision: str, tta: str = "none"
+    ) -> None:
         self.device = torch.device(device)
         self.mean_colours = mean_colours
+        self._answer = TTA[tta]
         self._model = prepare(model.to(self.device).eval(), DTYPES[precision])
         self._one_at_a_time = threading.Lock() if self.device.type == "cuda" else nullcontext()
 
     def __call__(self, t1: Tensor, t2: Tensor) -> Scores:
         """Float32 scores of two batches (b, 3, tile, tile), RGB 0-255."""
         with torch.inference_mode(), self._one_at_a_time:
-            return scores_of(self._model(t1, t2))
+            return scores_of(self._answer(self._model, t1, t2))
 
 
 def _load(source: ModelSource) -> ModelScorer:
     loaded = load_weights(source.weights)
     if loaded.info.sha256 != source.sha256:
         raise InputError(f"{source.weights}: has changed since the run was planned: give the command again")
-    return ModelScorer(loaded.model, loaded.info.mean_colours, source.device, source.precision)
+    return ModelScorer(loaded.model, loaded.info.mean_colours, source.device, source.precision, source.tta)
 
 
 def chosen_device(wanted: str) -> str:
@@ -78,6 +83,13 @@ def chosen_device(wanted: str) -> str:
         return present[0]
     if wanted not in present:
         raise InputError(f"--device {wanted}: is not there; this machine has {', '.join(present)}")
+    return wanted
+
+
+def checked_tta(wanted: str) -> str:
+    """The name if there is such a test-time augmentation; `InputError` lists those there are."""
+    if wanted not in TTA:
+        raise InputError(f"--tta {wanted}: is not known; choose one of {', '.join(TTA)}")
     return wanted
 
 

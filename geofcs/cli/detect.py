@@ -28,6 +28,7 @@ def detect(
     batch: options.Batch = None,
     device: options.Device = "auto",
     precision: options.ModelPrecision = options.Precision.AUTO,
+    tta: options.Tta = "none",
     threads: options.Threads = None,
     workers: options.Workers = None,
     out: options.Out = None,
@@ -58,8 +59,8 @@ def detect(
     )  # fmt: skip
     request = DetectRequest(
         t1=t1, t2=t2, out=folder.absolute(), weights=weights, scene=scene, tile=tile, overlap=overlap,
-        threshold=threshold, batch=batch, device=device, precision=precision.value, threads=threads, workers=workers,
-        landcover=landcover, min_area=min_area, max_polygons=max_polygons, date_t1=date_t1, date_t2=date_t2,
+        threshold=threshold, batch=batch, device=device, precision=precision.value, tta=tta, threads=threads,
+        workers=workers, landcover=landcover, min_area=min_area, max_polygons=max_polygons, date_t1=date_t1, date_t2=date_t2,
         overwrite=overwrite, restart=restart,
     )  # fmt: skip
     with listener_for(quiet=quiet, as_json=json) as listener:

@@ -73,6 +73,10 @@ Device = Annotated[str, Option(help="auto, cpu, cuda or mps.", rich_help_panel=T
 ModelPrecision = Annotated[
     Precision, Option(help="Arithmetic of the model; auto is fp32 on a CPU.", rich_help_panel=TILES)
 ]
+Tta = Annotated[
+    str,
+    Option(help="none, or flips: the mean over the four flips, at four times the time.", rich_help_panel=TILES),
+]
 Threads = Annotated[
     int | None,
     Option(min=1, help="CPU threads per model call. Default: 1.", rich_help_panel=TILES),

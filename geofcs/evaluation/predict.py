@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from geofcs.classes import ClassScheme
-from geofcs.errors import ComputeError, InputError
+from geofcs.errors import ComputeError
 from geofcs.evaluation.classes import in_ids_of
-from geofcs.model.flips import mean_over_flips
+from geofcs.model.flips import TTA
+from geofcs.model.inference import prepare
 from geofcs.model.interface import Logits
 from geofcs.model.maps import PUBLISHED, Maps, maps_of
 from geofcs.model.weights import WeightsInfo, load_weights
-from geofcs.scoring import DTYPES, chosen_device, chosen_precision
-
-TTA = ("none", "flips")
-"""Ways of test-time augmentation."""
+from geofcs.scoring import DTYPES, checked_tta, chosen_device, chosen_precision
 
 
 class Predictor:
@@ -26,19 +23,16 @@ class Predictor:
 
     def __init__(self, weights: Path, device: str, precision: str, tta: str) -> None:
         """Raises `InputError` for weights that cannot be loaded, a device or an augmentation that is not there."""
-        if tta not in TTA:
-            raise InputError(f"--tta {tta}: is not known; choose one of {', '.join(TTA)}")
+        self.tta = checked_tta(tta)
         loaded = load_weights(weights)
         self.info: WeightsInfo = loaded.info
         self.precision = chosen_precision(precision, chosen_device(device))
         self.device = torch.device(chosen_device(device))
-        self.tta = tta
-        self._model = loaded.model.to(self.device).eval()
-        self._dtype = DTYPES[self.precision]
+        self._model = prepare(loaded.model.to(self.device).eval(), DTYPES[self.precision])
 
     def maps(self, t1: Tensor, t2: Tensor, scheme: ClassScheme) -> Maps:
         """Maps (b, h, w) of images (b, 3, h, w), 0-255, in the ids of a scheme; raises `ComputeError`."""
-        with torch.inference_mode(), self._autocast():
+        with torch.inference_mode():
             logits = self._logits(t1.to(self.device).float(), t2.to(self.device).float())
         if not all(bool(each.isfinite().all()) for each in logits if each is not None):
             raise ComputeError("the model gave numbers that are not finite: try --precision fp32, or other weights")
@@ -46,12 +40,9 @@ class Predictor:
 
     def _logits(self, t1: Tensor, t2: Tensor) -> Logits:
         try:
-            return mean_over_flips(self._model, t1, t2) if self.tta == "flips" else self._model(t1, t2)
+            return TTA[self.tta](self._model, t1, t2)
         except torch.OutOfMemoryError as error:
             raise ComputeError(
                 f"{self.device}: out of memory with {len(t1)} pairs of {t1.shape[2]} x {t1.shape[3]} pixels: use a "
                 "smaller --batch"
             ) from error
-
-    def _autocast(self) -> AbstractContextManager[object]:
-        return nullcontext() if self._dtype is torch.float32 else torch.autocast(self.device.type, self._dtype)
