@@ -30,7 +30,10 @@ LAYERS = [
 ONLY_IN = {
     "dask": {"schedule"},
     "distributed": {"schedule"},
-    "rasterio": {"grid", "gdal", "scene", "strips", "raster", "vector", "synthetic", "blocks", "report", "training"},
+    "rasterio": {
+        *("grid", "gdal", "scene", "strips", "raster", "vector", "synthetic", "blocks", "report"),
+        *("training", "evaluation"),
+    },
     "pyogrio": {"scene", "vector", "report", "training"},
     "lightning_fabric": {"training"},
     "matplotlib": {"evaluation"},

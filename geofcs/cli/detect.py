@@ -60,8 +60,8 @@ def detect(
     request = DetectRequest(
         t1=t1, t2=t2, out=folder.absolute(), weights=weights, scene=scene, tile=tile, overlap=overlap,
         threshold=threshold, batch=batch, device=device, precision=precision.value, tta=tta, threads=threads,
-        workers=workers, landcover=landcover, min_area=min_area, max_polygons=max_polygons, date_t1=date_t1, date_t2=date_t2,
-        overwrite=overwrite, restart=restart,
+        workers=workers, landcover=landcover, min_area=min_area, max_polygons=max_polygons, date_t1=date_t1,
+        date_t2=date_t2, overwrite=overwrite, restart=restart,
     )  # fmt: skip
     with listener_for(quiet=quiet, as_json=json) as listener:
         listener.done(folder, run(request, listener))

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Option
 
-from geofcs.cli.options import Device, ModelPrecision, Precision, Quiet
+from geofcs.cli import options
 from geofcs.errors import UsageError
 
 if TYPE_CHECKING:
     from geofcs.evaluation.folder import FolderRequest
     from geofcs.evaluation.report import Report
+    from geofcs.evaluation.scene import SceneRequest
 
 PAIRS, SCENE, OUTPUT = "Which pairs", "One scene", "What is written"
 
@@ -27,9 +28,20 @@ Classes = Annotated[
            rich_help_panel=PAIRS),
 ]  # fmt: skip
 Split = Annotated[str, Option(help="test, val or train.", rich_help_panel=PAIRS)]
-Batch = Annotated[int, Option(min=1, help="Pairs per model call.", rich_help_panel=PAIRS)]
+Batch = Annotated[int | None, Option(min=1, help="Pairs or tiles per model call.")]
+Scene = Annotated[
+    tuple[str, str] | None, Option(metavar="T1 T2", help="Two GeoTIFFs, as geofcs detect takes them.",
+                                   rich_help_panel=SCENE),
+]  # fmt: skip
+Truth = Annotated[
+    Path | None,
+    Option(help="What changed in them: a raster of from-to codes or of 0 and 1, or polygons.", rich_help_panel=SCENE),
+]
+ChangedValue = Annotated[
+    int | None, Option(help="The value that means changed in a truth raster, where it is not 1 or 255.",
+                       rich_help_panel=SCENE),
+]  # fmt: skip
 Protocol = Annotated[str, Option(help="per-date (the paper's), from-to, or both.")]
-Tta = Annotated[str, Option(help="none, or flips: the mean over the four flips, at four times the time.")]
 Panels = Annotated[int, Option(min=0, help="Pictures of so many pairs, spread over all.", rich_help_panel=OUTPUT)]
 Out = Annotated[
     Path | None, Option("-o", "--out", help="The output folder. Default: ./WEIGHTS_DATASET_eval.",
@@ -44,30 +56,61 @@ def evaluate(
     data: Data = None,
     classes: Classes = None,
     split: Split = "test",
-    batch: Batch = 1,
+    scene: Scene = None,
+    truth: Truth = None,
+    changed_value: ChangedValue = None,
+    bands: options.Bands = None,
+    bands_t1: options.BandsT1 = None,
+    bands_t2: options.BandsT2 = None,
+    aoi: options.Aoi = None,
+    scale: options.Scale = None,
+    scale_per_date: options.ScalePerDate = False,
+    assume_crs: options.AssumeCrs = None,
+    assume_aligned: options.AssumeAligned = False,
+    threshold: options.Threshold = 0.5,
+    tile: options.Tile = None,
+    overlap: options.Overlap = None,
+    batch: Batch = None,
     protocol: Protocol = "per-date",
-    tta: Tta = "none",
-    device: Device = "auto",
-    precision: ModelPrecision = Precision.AUTO,
+    tta: options.Tta = "none",
+    device: options.Device = "auto",
+    precision: options.ModelPrecision = options.Precision.AUTO,
     panels: Panels = 0,
     out: Out = None,
     overwrite: Overwrite = False,
-    quiet: Quiet = False,
+    quiet: options.Quiet = False,
 ) -> None:
-    """Measure a model on labelled pairs.
+    """Measure a model on labelled pairs, or with --scene and --truth on a whole scene.
 
     Writes metrics.json, .csv, .md and .png and the confusion matrices, with 95 % intervals from drawing images anew.
     """
     from geofcs.evaluation.folder import FolderRequest
+    from geofcs.evaluation.scene import SceneRequest
+    from geofcs.scene import SceneOptions
 
-    if dataset is None and data is None:
-        raise UsageError("say which pairs: --data FOLDER, or --dataset NAME")
-    request = FolderRequest(
-        weights=weights, dataset=dataset, data=data, classes=classes, split=split, protocol=protocol, batch=batch,
+    if scene is None:
+        if dataset is None and data is None:
+            raise UsageError("say what to measure on: --data FOLDER, --dataset NAME, or --scene T1 T2 --truth FILE")
+        request = FolderRequest(
+            weights=weights, dataset=dataset, data=data, classes=classes, split=split, protocol=protocol,
+            batch=batch or 1, tile=tile, device=device, precision=precision.value, tta=tta,
+        )  # fmt: skip
+        name = dataset or (data.resolve().name if data else "")
+        _evaluate_folder(request, panels, out or Path(f"{weights.stem}_{name}_eval"), overwrite=overwrite, quiet=quiet)
+        return
+    if truth is None or dataset or data:
+        raise UsageError("--scene T1 T2 goes with --truth FILE, and without --data and --dataset")
+    options_of_scene = SceneOptions(
+        bands=bands, bands_t1=bands_t1, bands_t2=bands_t2, aoi=aoi, scale=scale, scale_per_date=scale_per_date,
+        assume_crs=assume_crs, assume_aligned=assume_aligned,
+    )  # fmt: skip
+    scene_request = SceneRequest(
+        t1=scene[0], t2=scene[1], truth=truth, weights=weights, scene=options_of_scene, classes=classes,
+        changed_value=changed_value, protocol=protocol, threshold=threshold, tile=tile, overlap=overlap, batch=batch,
         device=device, precision=precision.value, tta=tta,
     )  # fmt: skip
-    name = dataset or (data.resolve().name if data else "")
-    _evaluate_folder(request, panels, out or Path(f"{weights.stem}_{name}_eval"), overwrite=overwrite, quiet=quiet)
+    place = out or Path(f"{weights.stem}_{Path(scene[0]).stem}_eval")
+    _evaluate_scene(scene_request, panels, place, overwrite=overwrite, quiet=quiet)
 
 
 def _evaluate_folder(request: FolderRequest, panels: int, out: Path, *, overwrite: bool, quiet: bool) -> None:
@@ -77,6 +120,19 @@ def _evaluate_folder(request: FolderRequest, panels: int, out: Path, *, overwrit
 
     with staged(out, overwrite=overwrite) as folder, listener_for(quiet=quiet, as_json=False) as listener:
         report = evaluate_folder(request, listener, folder / "panels", panels)
+        write_report(folder, report)
+    _print(report)
+    if not quiet:
+        _say_where(out)
+
+
+def _evaluate_scene(request: SceneRequest, panels: int, out: Path, *, overwrite: bool, quiet: bool) -> None:
+    from geofcs.cli.progress import listener_for
+    from geofcs.evaluation.scene import evaluate_scene
+    from geofcs.evaluation.write import staged, write_report
+
+    with staged(out, overwrite=overwrite) as folder, listener_for(quiet=quiet, as_json=False) as listener:
+        report = evaluate_scene(request, listener, folder / "maps", folder / "panels", panels)
         write_report(folder, report)
     _print(report)
     if not quiet:

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from torch import Tensor
-
 from geofcs.classes import BINARY, ClassScheme, scheme_named
 from geofcs.errors import InputError
 from geofcs.evaluation.batches import Batch, batches
@@ -105,11 +103,7 @@ def _split(dataset: Dataset, request: FolderRequest) -> Pairs:
 
 def _draw(painter: PanelWriter, batch: Batch, maps: Maps) -> None:
     for number, sample in enumerate(batch.samples):
-        painter.add(sample, Maps(maps.change[number], _one(maps.t1, number), _one(maps.t2, number)))
-
-
-def _one(ids: Tensor | None, number: int) -> Tensor | None:
-    return None if ids is None else ids[number]
+        painter.add(sample, maps.at(number))
 
 
 def _title(dataset: Dataset, request: FolderRequest, pairs: Pairs) -> str:

@@ -24,6 +24,11 @@ class Maps(NamedTuple):
     t1: Tensor | None
     t2: Tensor | None
 
+    def at(self, number: int) -> Maps:
+        """The maps (h, w) of one image of the batch."""
+        t1, t2 = (None if each is None else each[number] for each in (self.t1, self.t2))
+        return Maps(self.change[number], t1, t2)
+
 
 def maps_of(logits: Logits, variant: str = PUBLISHED) -> Maps:
     """The maps that logits (or logarithms of probabilities) stand for.
