@@ -164,6 +164,8 @@ def _legend(sample: Sample, maps: Maps, kinds: Ids, scheme: ClassScheme) -> list
     seen = set(np.unique(np.concatenate(shown)).tolist())
     covers = [(cover.name, cover.colour) for number, cover in enumerate(scheme.land_covers, 1) if number in seen]
     errors = [ERRORS[kind] for kind in np.unique(kinds).tolist()]
+    if scheme.is_binary:
+        errors = [(name.removesuffix(", classes right"), colour) for name, colour in errors]
     return [Patch(facecolor=_unit(colour), edgecolor="0.4", label=name) for name, colour in (*covers, *errors)]
 
 
