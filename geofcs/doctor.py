@@ -69,6 +69,7 @@ def examine() -> Findings:
     """Look at everything; whatever is missing is a finding, never an error."""
     packages, missing = imported_packages(required_distributions())
     with_torch = "torch" in packages
+    kernels = _kernels() if with_torch else {}
     return Findings(
         geofcs=__version__,
         python=platform.python_version(),
@@ -81,8 +82,8 @@ def examine() -> Findings:
         torch=_torch() if with_torch else {},
         gpus=list(_gpus()) if with_torch else [],
         driver=_driver(),
-        kernels=_kernels() if with_torch else {},
-        scan=dict(_scans()) if with_torch else {},
+        kernels=kernels,
+        scan=dict(_scans()) if with_torch and "failure" not in kernels else {},
     )
 
 
@@ -90,6 +91,8 @@ def cures(found: Findings) -> Iterator[str]:
     """What to do about what is missing, a line each."""
     for name, reason in found.missing.items():
         yield f"{name} cannot be imported ({reason}): pip install --force-reinstall {name}"
+    if "failure" in found.kernels:
+        yield f"geofcs-kernels fails ({found.kernels['failure']}): pip install --force-reinstall ./kernels"
     for device, scan in found.scan.items():
         if scan.failure:
             yield f"the scan fails on {device} ({scan.failure}): update the GPU's driver, or use --device cpu"
@@ -194,10 +197,13 @@ def _driver() -> dict[str, str]:
 
 
 def _kernels() -> dict[str, Any]:
-    """`geofcs_kernels.describe`, empty without the package."""
+    """`geofcs_kernels.describe`; empty without the package."""
     if importlib.util.find_spec("geofcs_kernels") is None:
         return {}
-    return dict(importlib.import_module("geofcs_kernels.describe").describe())
+    try:
+        return dict(importlib.import_module("geofcs_kernels.describe").describe())
+    except ImportError as error:
+        return {"failure": _first_line(error)}
 
 
 def _scans() -> Iterator[tuple[str, Scan]]:

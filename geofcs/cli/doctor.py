@@ -98,6 +98,9 @@ def _kernels(found: Findings) -> Rows:
     if not kernels:
         yield "version", "not installed"
         return
+    if "failure" in kernels:
+        yield "version", f"cannot be imported: {kernels['failure']}"
+        return
     yield "version", f"{kernels['version']} in {kernels['folder']}"
     yield "for CPUs", kernels["cpu"] or "not compiled"
     yield "for GPUs", kernels["cuda"] or "not compiled, and nothing to compile with"

@@ -69,7 +69,7 @@ def test_sources_that_are_not_installed_are_examined_all_the_same(monkeypatch: p
 def test_what_cannot_be_imported_is_missing_with_the_reason() -> None:
     versions, missing = imported_packages(["numpy", "no-such-thing"])
     assert list(versions) == ["numpy"]
-    assert "no-such-thing" in missing["no-such-thing"]
+    assert "no_such_thing" in missing["no-such-thing"]
 
 
 PLAIN = Scan("torch", "install a compiler", 0.1, 0.0, None)
@@ -82,11 +82,12 @@ COMPILED = Scan("geofcs-kernels 1", "AVX2", 0.1, 0.0, None)
         ({"missing": {"rasterio": "libexpat.so.1: cannot open"}}, "pip install --force-reinstall rasterio"),
         ({"scan": {"cpu": PLAIN}}, "plain torch on cpu, several times slower: install a compiler"),
         ({"scan": {"cuda": replace(COMPILED, failure="invalid image")}}, "fails on cuda (invalid image)"),
+        ({"kernels": {"failure": "no module x"}}, "geofcs-kernels fails (no module x)"),
         ({"driver": {"failure": "no device"}}, "nvidia-smi fails (no device)"),
         ({"driver": {"version": "1", "gpu": "H1"}, "torch": {"cuda": None}}, "H1 lies idle, torch was built without"),
         ({"driver": {"version": "1", "gpu": "H1"}, "torch": {"cuda": "13.0"}}, "cannot use it with CUDA 13.0"),
     ],
-    ids=["package", "scan", "failing scan", "driver", "torch without CUDA", "torch too new"],
+    ids=["package", "scan", "failing scan", "kernels", "driver", "torch without CUDA", "torch too new"],
 )
 def test_each_lack_has_one_line_of_cure(found: Findings, change: dict[str, object], advice: str) -> None:
     well = replace(found, missing={}, scan={"cpu": COMPILED, "mps": PLAIN}, driver={}, gpus=[])
@@ -159,3 +160,9 @@ def test_without_the_kernels_it_says_how_to_install_them() -> None:
     assert done.returncode == 0, done.stderr
     assert "pip install ./kernels" in done.stdout
     assert "RuntimeWarning" not in done.stderr
+
+
+def test_kernels_that_cannot_be_imported_are_a_finding() -> None:
+    done = run(before="import sys; sys.modules['geofcs_kernels.layout'] = None")
+    assert done.returncode == 0, done.stderr
+    assert "geofcs-kernels fails" in done.stdout
