@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import geofcs_kernels
 import properties
 import pytest
@@ -9,6 +13,7 @@ import torch
 from reference import ODD_SIZES, Size, arguments
 
 pytestmark = pytest.mark.skipif(not geofcs_kernels.available("cpu").ok, reason=geofcs_kernels.available("cpu").reason)
+KERNELS = Path(__file__).parents[1]
 DTYPES = [torch.float32, torch.bfloat16, torch.float16]
 
 
@@ -62,3 +67,14 @@ def test_empty_maps_give_empty_results() -> None:
 def test_float64_is_left_to_plain_torch() -> None:
     with pytest.raises(ValueError, match="plain torch"):
         geofcs_kernels.forward(*arguments(Size(1, 2, 2, 2, 1), torch.float64))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only glibc is told to keep memory")
+def test_memory_that_is_kept_is_not_new_to_the_process_again() -> None:
+    script = (
+        "import resource, torch; from geofcs_kernels import cpu; assert cpu.keep_memory()\n"
+        "faults = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
+        "torch.ones(2**25); before = faults(); torch.ones(2**25); print(faults() - before)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=KERNELS)
+    assert int(done.stdout) < 1000  # of 32768 pages

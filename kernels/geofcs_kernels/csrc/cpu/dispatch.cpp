@@ -1,6 +1,12 @@
-// Chooses the widest instruction set that this processor has.
+// The library's functions: chooses the widest instruction set that this processor has.
 #include "pointwise.h"
 #include "scan.h"
+
+#include <cstdlib>
+
+#if defined(__GLIBC__)
+#include <malloc.h>
+#endif
 
 namespace geofcs {
 
@@ -47,5 +53,13 @@ const char* geofcs_instructions() { return geofcs::CHOSEN.name; }
 int geofcs_lanes() { return geofcs::CHOSEN.lanes(); }
 void geofcs_forward(const FourDirectionScan* p) { geofcs::CHOSEN.forward(*p); }
 void geofcs_backward(const FourDirectionScan* p) { geofcs::CHOSEN.backward(*p); }
+// Freed memory stays with the process, for as long as it runs: 1 if this C library can be told so, else 0.
+int geofcs_keep_memory() {
+#if defined(__GLIBC__)
+    return mallopt(M_MMAP_THRESHOLD, 1 << 30) && mallopt(M_TRIM_THRESHOLD, INT32_MAX);
+#else
+    return 0;
+#endif
+}
 void geofcs_pointwise(int64_t operation, const Pointwise* p) { geofcs::CHOSEN.pointwise(operation, *p); }
 }
