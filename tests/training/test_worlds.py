@@ -1,0 +1,91 @@
+"""Made-up pairs: the same for the same seed, different from each other, labelled as they should be."""
+
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pytest
+
+from geofcs.classes import BINARY, LANDSAT, SECOND
+from geofcs.errors import InputError
+from geofcs.synthetic import scene_pixels
+from geofcs.training.config import WorldsConfig, read_config, recipe_file
+from geofcs.training.loading import arrays_of
+from geofcs.training.worlds import WINDOWS, Worlds, drawn
+
+CONFIG = read_config(recipe_file("synthetic", None)).worlds
+FINE = CONFIG.model_copy(update={"gsd": (1.0, 1.0), "coarse": 0.0})
+
+
+def worlds(config: WorldsConfig = FINE, name: str = "train", seed: int = 1, pairs: int | None = None) -> Worlds:
+    return Worlds(config, SECOND, 48, seed, name, pairs)
+
+
+def test_a_pair_is_the_same_whenever_and_by_whomever_it_is_read() -> None:
+    pair = worlds()[5]
+    again = pickle.loads(pickle.dumps(worlds()))[5]  # noqa: S301, our own
+    assert pair.name == again.name
+    assert all(np.array_equal(a, b) for a, b in zip(arrays_of(pair), arrays_of(again), strict=True))
+
+
+def test_pairs_of_other_seeds_sets_and_numbers_are_others() -> None:
+    images = [worlds()[0].t1, worlds(seed=2)[0].t1, worlds(name="validation")[0].t1, worlds()[1].t1, worlds()[99].t1]
+    for number, image in enumerate(images):
+        assert all(not np.array_equal(image, other) for other in images[number + 1 :])
+
+
+def test_labels_are_ids_where_the_land_changed_and_zero_elsewhere() -> None:
+    changed = 0
+    for index in range(0, 8 * WINDOWS, WINDOWS):
+        pair = worlds()[index]
+        assert pair.t1.shape == pair.t2.shape == (3, 48, 48)
+        assert {each.dtype for each in arrays_of(pair)} == {np.dtype(np.uint8)}
+        for label in (pair.label1, pair.label2):
+            assert np.array_equal(label > 0, pair.change == 1)
+            assert label.max() < SECOND.count
+        changed += int(pair.change.sum())
+    assert changed > 0
+
+
+def test_coarse_worlds_bear_the_ids_of_the_scheme_that_is_asked_for() -> None:
+    coarse = CONFIG.model_copy(update={"gsd": (20.0, 20.0), "coarse": 1.0, "recolour": 0.0, "change": (5.0, 5.0)})
+    ids: dict[str, set[int]] = {"second": set(), "landsat": set()}
+    for index in range(0, 10 * WINDOWS, WINDOWS):
+        for scheme in (SECOND, LANDSAT):
+            pair = Worlds(coarse, scheme, 48, 1, "train", None)[index]
+            ids[scheme.name] |= set(np.unique(pair.label1).tolist())
+    meant = {0: 0, 1: 1, 2: 2, 3: 5, 4: 4}
+    assert {meant[number] for number in ids["landsat"]} == ids["second"]
+
+
+def test_worlds_cannot_be_labelled_in_a_scheme_without_land_cover() -> None:
+    with pytest.raises(InputError, match="use second or landsat"):
+        Worlds(FINE, BINARY, 48, 1, "train", None)
+
+
+def test_resolutions_and_strengths_stay_where_the_config_says_and_fill_it() -> None:
+    from random import Random
+
+    parameters = [drawn(CONFIG, SECOND, Random(seed)) for seed in range(400)]
+    sizes = np.array([each.gsd for each in parameters])
+    assert sizes.min() < 0.4
+    assert sizes.max() > 25
+    assert 0.2 < np.mean([each.is_coarse for each in parameters]) < 0.4
+    assert all(
+        0 <= each.nuisances.haze <= 2 and CONFIG.change[0] <= each.change <= CONFIG.change[1] for each in parameters
+    )
+
+
+def test_without_new_tones_the_images_are_the_generators_own() -> None:
+    from random import Random
+
+    from geofcs.synthetic.noise import key_of
+
+    config = FINE.model_copy(update={"recolour": 0.0})
+    dice = Random(key_of(1, "worlds", "train", 0))
+    pixels = scene_pixels(drawn(config, SECOND, dice), dice.randrange(1 << 20), dice.randrange(1 << 20), 48, 48)
+    pair = worlds(config)[0]
+    assert np.array_equal(pair.t1, pixels.t1)
+    assert np.array_equal(pair.label2, pixels.land_cover_t2 * (pixels.codes > 0))
+    assert not np.array_equal(worlds()[0].t1, pixels.t1)
