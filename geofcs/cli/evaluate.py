@@ -28,6 +28,11 @@ Classes = Annotated[
            rich_help_panel=PAIRS),
 ]  # fmt: skip
 Split = Annotated[str, Option(help="test, val or train.", rich_help_panel=PAIRS)]
+Published = Annotated[
+    bool,
+    Option("--published-protocol", help="Count Landsat-SCD's copies, and what is outside the scene, as the authors do.",
+           rich_help_panel=PAIRS),
+]  # fmt: skip
 Batch = Annotated[int | None, Option(min=1, help="Pairs or tiles per model call.")]
 Scene = Annotated[
     tuple[str, str] | None, Option(metavar="T1 T2", help="Two GeoTIFFs, as geofcs detect takes them.",
@@ -56,6 +61,7 @@ def evaluate(
     data: Data = None,
     classes: Classes = None,
     split: Split = "test",
+    published_protocol: Published = False,
     scene: Scene = None,
     truth: Truth = None,
     changed_value: ChangedValue = None,
@@ -94,6 +100,7 @@ def evaluate(
         request = FolderRequest(
             weights=weights, dataset=dataset, data=data, classes=classes, split=split, protocol=protocol,
             batch=batch or 1, tile=tile, device=device, precision=precision.value, tta=tta,
+            published=published_protocol,
         )  # fmt: skip
         name = dataset or (data.resolve().name if data else "")
         _evaluate_folder(request, panels, out or Path(f"{weights.stem}_{name}_eval"), overwrite=overwrite, quiet=quiet)

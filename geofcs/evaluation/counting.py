@@ -35,11 +35,11 @@ def metrics_for(
 ) -> dict[str, ChangeMetrics]:
     """What is counted: the protocols asked for, and from-to for its transitions where they are not too many."""
     if scheme.is_binary:
-        return {PER_DATE: ChangeMetrics(scheme.count, keep_images=True).to(_counting(device))}
+        return {PER_DATE: ChangeMetrics(scheme.count, keep_images=True).to(device)}
     codes = len(scheme.transitions) + 1
     wanted = [each for each in PROTOCOLS if each in protocols or (each == FROM_TO and codes <= MOST_CODES)]
     kept = {PER_DATE: True, FROM_TO: FROM_TO in protocols and 8 * images * codes**2 < MOST_KEPT_BYTES}
-    return {each: ChangeMetrics(scheme.count, each, keep_images=kept[each]).to(_counting(device)) for each in wanted}
+    return {each: ChangeMetrics(scheme.count, each, keep_images=kept[each]).to(device) for each in wanted}
 
 
 def add(metrics: dict[str, ChangeMetrics], maps: Maps, labels: Labels) -> None:
@@ -69,11 +69,6 @@ def report_of(
             "left out of that matrix"
         )
     return Report(title, scheme, tuple(found[name] for name in names), found.get(FROM_TO), about, tuple(notes))
-
-
-def _counting(device: torch.device) -> torch.device:
-    """Where matrices are held: exact sums need float64, which not every device has."""
-    return device if device.type in ("cpu", "cuda") else torch.device("cpu")
 
 
 def _on(ids: Tensor | None, device: torch.device) -> Tensor | None:

@@ -37,7 +37,8 @@ class Listener(Protocol):
 class FolderRequest:
     """What is evaluated: `dataset` names the classes and, without `data`, the folder data/NAME.
 
-    `split` is "test" or "val"; `classes` "binary" compares change alone.
+    `split` is "test", "val" or "train"; `classes` "binary" compares change alone. `published` counts as the authors
+    did: augmented copies too, and what is outside the scene as unchanged.
     """
 
     weights: Path
@@ -51,6 +52,7 @@ class FolderRequest:
     device: str = "auto"
     precision: str = "auto"
     tta: str = "none"
+    published: bool = False
 
 
 def evaluate_folder(
@@ -68,8 +70,9 @@ def evaluate_folder(
     scheme = common_scheme(predictor.info.classes, _labels_scheme(request, dataset))
     metrics = metrics_for(scheme, protocols, len(pairs), predictor.device)
     painter = None if pictures is None else PanelWriter(pictures, panels, len(pairs), scheme)
-    for sentence in dataset.notes:
-        listener.note(sentence)
+    if request.split != "test":
+        for sentence in dataset.notes:
+            listener.note(sentence)
     listener.stage("pairs", len(pairs), "pairs", 0)
     for batch in batches(pairs, request.batch):
         maps = predictor.maps(batch.stacked(0), batch.stacked(1), scheme)
@@ -84,7 +87,7 @@ def _opened(request: FolderRequest, predictor: Predictor) -> Dataset:
     name = request.classes or DATASET_CLASSES.get(request.dataset or "")
     scheme = None if name is None or name == request.classes == BINARY.name else scheme_named(name)
     folder = dataset_folder(request.dataset, request.data)
-    return open_dataset(folder, scheme, tile=request.tile or predictor.info.tile)
+    return open_dataset(folder, scheme, tile=request.tile or predictor.info.tile, published=request.published)
 
 
 def _labels_scheme(request: FolderRequest, dataset: Dataset) -> ClassScheme:
@@ -118,6 +121,7 @@ def _about(request: FolderRequest, predictor: Predictor, dataset: Dataset) -> di
         "dataset": str(dataset.folder),
         "layout": dataset.kind,
         "split": request.split,
+        "pairs_counted": "as published: with copies, outside as unchanged" if request.published else "originals",
         "maps": "published: the highest of all classes where changed",
         "tta": predictor.tta,
         "precision": predictor.precision,

@@ -19,8 +19,12 @@ MOST_CODES = 1000
 """A from-to matrix of more codes a side is refused: it would hold a million numbers per image."""
 
 
+OA_UNITS = 1 << 40
+"""Images' OA are added as whole numbers of this fraction: exactly, in any order, on devices without float64 too."""
+
+
 class Tally(NamedTuple):
-    """What `ChangeMetrics` adds up: (C, C) counts, the sum of images' OA, how many; each image's own, if kept."""
+    """What `ChangeMetrics` adds up, int64: (C, C) counts, images' OA in units, how many; each one's own, if kept."""
 
     matrix: Tensor
     oa_sum: Tensor
@@ -38,7 +42,8 @@ class ChangeMetrics(Metric):
     (`classes` 1) know only changed and unchanged, whichever protocol. OA is the mean over images of an image's share of
     right pixels (of both dates' mean, per date), as published.
 
-    With `keep_images` every image's own matrix is kept for intervals. It is held where the metric is: CPU or CUDA.
+    With `keep_images` every image's own matrix is kept, for intervals. Sums are of whole numbers: the same whatever the
+    batches, their order and the number of devices.
     """
 
     full_state_update = False
@@ -63,7 +68,7 @@ class ChangeMetrics(Metric):
         if self._side > MOST_CODES:
             raise InputError(f"{self._side} from-to codes are too many for one matrix: use the protocol {PER_DATE}")
         self.add_state("matrix", torch.zeros((self._side, self._side), dtype=torch.int64), "sum")
-        self.add_state("oa_sum", torch.zeros((), dtype=torch.float64), "sum")
+        self.add_state("oa_sum", torch.zeros((), dtype=torch.int64), "sum")
         self.add_state("images", torch.zeros((), dtype=torch.int64), "sum")
         self.add_state("undefined", torch.zeros((), dtype=torch.int64), "sum")
         self.add_state("image_matrices", [], "cat")
@@ -73,9 +78,11 @@ class ChangeMetrics(Metric):
         """Add a batch: maps and labels (b, h, w) of any integer type; labels of 255 do not count."""
         counts = self._counted(predicted, labels)  # (layers, b, C, C)
         matrices = counts.sum(0)
-        shares = counts.diagonal(dim1=-2, dim2=-1).sum(-1).double() / counts.sum((-2, -1))
-        oa = shares.mean(0)  # NaN where all of an image is ignored
-        seen = ~oa.isnan()
+        right, all_pixels = counts.diagonal(dim1=-2, dim2=-1).sum(-1), counts.sum((-2, -1))
+        shares = (right.cpu().double() / all_pixels.cpu()).mean(0)  # NaN where all of an image is ignored
+        seen = ~shares.isnan()
+        oa = (shares * OA_UNITS).round().nan_to_num().long().to(counts.device)
+        seen = seen.to(counts.device)
         self.matrix += matrices.sum(0)
         self.oa_sum += oa[seen].sum()
         self.images += seen.sum()
@@ -94,11 +101,11 @@ class ChangeMetrics(Metric):
         """The numbers of everything added so far, with intervals if images were kept."""
         tally: Tally = self.compute()
         images = int(tally.images)
-        oa = float(tally.oa_sum) / images if images else float("nan")
+        oa = int(tally.oa_sum) / OA_UNITS / images if images else float("nan")
         quality = quality_of(self.protocol, tally.matrix.cpu().numpy(), oa, images, int(tally.undefined))
         if tally.image_matrices is None or tally.image_oa is None:
             return quality
-        found = intervals_of(tally.image_matrices.cpu().numpy(), tally.image_oa.reshape(-1).cpu().numpy())
+        found = intervals_of(tally.image_matrices.cpu().numpy(), tally.image_oa.reshape(-1).cpu().numpy() / OA_UNITS)
         return replace(quality, intervals={name: found[name] for name in quality.numbers if name in found})
 
     def _counted(self, predicted: Maps, labels: Labels) -> Tensor:

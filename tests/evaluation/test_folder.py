@@ -11,22 +11,23 @@ import pytest
 import torch
 from torch import Tensor
 
-from geofcs.classes import BINARY, SECOND, ClassScheme
+from geofcs.classes import BINARY, LANDSAT, SECOND, ClassScheme
 from geofcs.errors import InputError
 from geofcs.evaluation import folder as subject
 from geofcs.evaluation.classes import common_scheme, in_ids_of
 from geofcs.evaluation.folder import FolderRequest, evaluate_folder
 from geofcs.evaluation.predict import Predictor
-from geofcs.model.flips import mean_over_flips
+from geofcs.model.flips import FLIPS, mean_over_flips
 from geofcs.model.interface import Logits
 from geofcs.model.maps import Maps, maps_of
 from geofcs.model.weights import load_weights
+from geofcs.scoring import ModelSource
 from geofcs.training.data.dataset import open_dataset
 from geofcs.training.losses import Labels
 from geofcs.training.metrics import ChangeMetrics
 from tests.evaluation.conftest import OTHER_ORDER
 from tests.stubs import Silent
-from tests.training.folders import made, second_as_distributed, several, with_one_label
+from tests.training.folders import made, second_as_distributed, several, with_ids, with_one_label
 
 Weights = Callable[[str], Path]
 
@@ -156,3 +157,29 @@ def test_unknown_protocols_and_augmentations_are_refused(weights: Weights, datas
 def test_a_dataset_without_a_folder_says_how_to_name_it(weights: Weights) -> None:
     with pytest.raises(InputError, match="say with --data where levir lies"):
         evaluate_folder(FolderRequest(weights("binary"), dataset="levir"), Silent())
+
+
+def test_the_published_protocol_counts_copies_and_what_lies_outside_the_scene(weights: Weights, tmp_path: Path) -> None:
+    pair = made(0, LANDSAT)
+    t1, t2 = pair.t1.copy(), pair.t2.copy()
+    t1[:8], t2[:8] = 255, 255
+    with_ids(tmp_path / "test", [("1", pair._replace(t1=t1, t2=t2)), ("1_rotate", pair)])
+    request = FolderRequest(weights("landsat"), dataset="landsat", data=tmp_path)
+    ours, theirs = (
+        evaluate_folder(each, Silent()).qualities[0] for each in (request, replace(request, published=True))
+    )
+    assert (ours.images, ours.pixels) == (1, 2 * 40 * 48) and (theirs.images, theirs.pixels) == (2, 4 * 48 * 48)
+
+
+def test_a_scorer_with_flips_gives_the_mean_of_the_flips_scores(weights: Weights) -> None:
+    info = load_weights(weights("second")).info
+    plain, flipped = (
+        ModelSource(weights("second"), info.sha256, "cpu", "fp32", tta).load() for tta in ("none", "flips")
+    )
+    t1, t2 = (255 * torch.rand((1, 3, 64, 64), generator=torch.Generator().manual_seed(seed)) for seed in (0, 1))
+    views = [plain(t1.flip(axes), t2.flip(axes)) for axes in FLIPS]
+    found = flipped(t1, t2)
+    for part, scores in enumerate(found):
+        turned = [each.flip(axes) for view, axes in zip(views, FLIPS, strict=True) if (each := view[part]) is not None]
+        assert scores is not None
+        torch.testing.assert_close(scores, torch.stack(turned).mean(0), rtol=1e-4, atol=1e-5)
