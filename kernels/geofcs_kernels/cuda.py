@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,9 +20,12 @@ from geofcs_kernels.layout import (
     SUFFIXES,
     THREADS,
     USUAL_THREADS,
+    FactorParts,
     Kernel,
     Parameters,
+    Rows,
     ScanParams,
+    TensorMap,
     UsualParams,
     shape_of,
 )
@@ -29,6 +33,9 @@ from geofcs_kernels.layout import (
 LOG2_E = 1 / math.log(2)
 CLUSTER_TILES = (2, 4, 8, 16)
 """Numbers of tiles of a map that are scanned in one pass, by as many blocks that read each other's shared memory."""
+
+USUAL_RANK = 128
+"""The largest R whose factors of a tile fit into shared memory beside the rest."""
 
 
 def module(device: int, variant: str) -> Module:
@@ -72,7 +79,8 @@ class _Scan:
         self.x, self.shape, self.rank = x, shape_of(x, dt_weight), dt_weight.shape[-1]
         self.factors = factors.to(x.dtype)
         shape, at_once = self.shape, _factor_bytes(self.factors)
-        self.usual = try_usual and at_once == 16 and _usual_map(x) and _capability(x.device.index) >= (9, 0)
+        usual = try_usual and at_once == 16 and self.rank <= USUAL_RANK and _usual_map(x)
+        self.usual = usual and _capability(x.device.index) >= (9, 0)
         wide = [t.to(torch.float32).contiguous() for t in (dt_weight, dt_bias, a_log, skip)]
         self._variant = SUFFIXES[x.dtype] + "_fast" if self.usual else ""
         self.weights = [self._records(wide), *wide[1:]] if self.usual else [(wide[0] * LOG2_E).to(x.dtype), *wide[1:]]
@@ -114,19 +122,28 @@ class _Scan:
         self._launch(f"{kernel.name}_{self._variant}", self.shape.grid, THREADS, sizes[slots], cluster)
 
     def _usual_parameters(self, maps: dict[str, Tensor]) -> UsualParams:
-        known, shape, factors = self.parameters, self.shape, self.factors
-        sizes = (self.rank + 2, 4, shape.width, shape.height, shape.batch)
-        strides = tuple(factors.stride(i) for i in (1, 4, 3, 0))
-        same = ("gain", "state", "adjoint", *("batch", "channels", "height", "width", "rank"))
+        known = self.parameters
+        pointers = ("gain", "state", "adjoint", "grad_z", "grad_bc", "channel_sums")
+        sizes = ("batch", "channels", "height", "width", "rank", "tile_rows", "tile_cols", "chunks")
         return UsualParams(
-            factors=tensor_map(factors.data_ptr(), sizes, strides, (self.rank + 8, 1, SIDE, SIDE, 1)),
+            dt=self._factor_maps(0, self.rank),
+            bc=self._factor_maps(self.rank, 2),
             records=known.dt_weight,
             **{name: _map(image) for name, image in maps.items()},
-            **{name: getattr(known, name) for name in (*same, "tile_rows", "tile_cols", "chunks")},
+            **{name: getattr(known, name) for name in (*pointers, *sizes)},
         )
 
+    def _factor_maps(self, first: int, count: int) -> ctypes.Array[Any]:
+        """`count` numbers of the factors from `first` on, for tiles row by row and column by column."""
+        address, box = self.factors.data_ptr() + 2 * first, (max(count, 8), 1, SIDE, SIDE, 1)
+        images, _, _, rows, cols = self.factors.shape
+        batch, direction, _, row, col = self.factors.stride()
+        by_row = tensor_map(address, (count, 4, cols, rows, images), (direction, col, row, batch), box)
+        by_col = tensor_map(address, (count, 4, rows, cols, images), (direction, row, col, batch), box)
+        return (TensorMap * 2)(by_row, by_col)
+
     def _usual(self) -> bool:
-        """Whether the kernels for the usual case serve: `csrc/cuda/numbers.cuh`, `Fast`."""
+        """Whether `Fast` of `csrc/cuda/numbers.cuh` serves: the usual case on GPUs without bulk copies."""
         parameters = self.parameters
         maps = parameters.x_bytes == 16 and (parameters.grad_y is None or parameters.grad_y_bytes == 16)
         return maps and parameters.factor_bytes == 16 and self.rank % 8 == 0 and self.rank <= 32
@@ -136,6 +153,13 @@ class _Scan:
         most = _most_shared(self.x.device.index)
         both = (most - 1024) // 2
         return both if least <= both else most
+
+    def fits_cluster(self) -> bool:
+        """Whether the tiles of a map can be scanned in one pass."""
+        device = self.x.device.index
+        if self.shape.tiles not in CLUSTER_TILES or _capability(device) < (9, 0):
+            return False
+        return not self.usual or layout.FORWARD_CLUSTER.usual_bytes(self.shape) <= _most_shared(device)
 
     def carry(self, which: str, recurrences: int) -> None:
         """The kernel between two passes, with as many warps as have some chunks each to join."""
@@ -164,6 +188,27 @@ class _Scan:
                 cluster=cluster,
             )
 
+    def grad_factors(self, grad_dt: Tensor, grad_bc: Tensor) -> Tensor:
+        """Gradients of the factors from those of dt (4, b h w, R) and what the blocks say of B's and C's."""
+        shape = self.shape
+        joined = grad_dt.new_empty(4, shape.batch, shape.height, shape.width, self.rank + 2)
+        if self.usual:
+            rows, parts = 4 * grad_dt.shape[1], grad_bc.shape[0]
+            given = FactorParts(*(t.data_ptr() for t in (grad_bc, grad_dt, joined)), rows, parts, self.rank)
+            blocks = (-(-rows // USUAL_THREADS), 1)
+            self._launch(f"join_factor_parts_{SUFFIXES[self.x.dtype]}", blocks, USUAL_THREADS, 0, 1, given)
+        else:
+            joined[..., : self.rank] = grad_dt.view(*joined.shape[:4], -1)
+            joined[..., self.rank :] = grad_bc.sum(0).permute(3, 0, 1, 2, 4)
+        return joined.permute(1, 0, 4, 2, 3)
+
+    def sum_blocks(self, sums: Tensor) -> Tensor:
+        """Sums over the first axis, in fixed order."""
+        total = sums.new_empty(sums.shape[1:])
+        given = Rows(sums.data_ptr(), total.data_ptr(), sums.shape[0], total.numel())
+        self._launch("sum_rows", (-(-total.numel() // LANES), 1), USUAL_THREADS, 0, 1, given)
+        return total
+
     def summaries(self) -> Tensor:
         """A number per chunk, channel and direction."""
         shape = self.shape
@@ -181,7 +226,7 @@ def forward(x: Tensor, factors: Tensor, dt_weight: Tensor, dt_bias: Tensor, a_lo
     if tiles == 1:
         scan.launch(layout.FORWARD_WHOLE, x=x, result=y)
         return y
-    if tiles in CLUSTER_TILES and _capability(x.device.index) >= (9, 0):
+    if scan.fits_cluster():
         scan.launch(layout.FORWARD_CLUSTER, cluster=tiles, x=x, result=y)
         return y
     gain, state = scan.summaries(), scan.summaries()
@@ -196,14 +241,18 @@ def backward(
     grad: Tensor, x: Tensor, factors: Tensor, dt_weight: Tensor, dt_bias: Tensor, a_log: Tensor, skip: Tensor
 ) -> tuple[Tensor, ...]:
     """`geofcs_kernels.backward` on a GPU."""
-    scan = _Scan(x, factors, dt_weight, dt_bias, a_log, skip, try_usual=False)
-    shape, grad = scan.shape, grad.to(x.dtype)
+    grad = grad.to(x.dtype)
+    scan = _Scan(x, factors, dt_weight, dt_bias, a_log, skip, try_usual=_usual_map(grad))
+    shape = scan.shape
     grad_x = _channels_last(x)
     if grad_x.numel() == 0:
         return tuple(torch.zeros_like(t) for t in (x, factors, dt_weight, dt_bias, a_log, skip))
     grad_z = x.new_empty(4, shape.batch, shape.height, shape.width, shape.channels)
-    grad_bc = x.new_empty(shape.groups, shape.batch, shape.height, shape.width, 4, 2, dtype=torch.float32)
-    sums = x.new_empty(shape.batch * shape.tiles, CHANNEL_SUMS, shape.channels, dtype=torch.float32)
+    images = (shape.batch, shape.height, shape.width)
+    parts = (2 * shape.groups, 4, *images, 2) if scan.usual else (shape.groups, *images, 4, 2)
+    grad_bc = x.new_empty(parts, dtype=torch.float32)
+    blocks = shape.batch * shape.tiles * (4 if scan.usual else 1)
+    sums = x.new_empty(blocks, CHANNEL_SUMS, shape.channels, dtype=torch.float32)
     summaries = {name: scan.summaries() for name in ("gain", "state", "adjoint")}
     parameters = scan.parameters
     parameters.grad_y, parameters.grad_y_strides = grad.data_ptr(), _strides(grad)
@@ -211,9 +260,9 @@ def backward(
     parameters.grad_x, parameters.grad_x_strides = grad_x.data_ptr(), _strides(grad_x)
     parameters.grad_z, parameters.grad_bc, parameters.channel_sums = (t.data_ptr() for t in (grad_z, grad_bc, sums))
     parameters.gain, parameters.state, parameters.adjoint = (t.data_ptr() for t in summaries.values())
-    scan.launch(layout.BACKWARD_SUMMARY)
+    scan.launch(layout.BACKWARD_SUMMARY, x=x, grad_y=grad)
     scan.carry("both", 2)
-    scan.launch(layout.BACKWARD_APPLY)
+    scan.launch(layout.BACKWARD_APPLY, x=x, grad_y=grad, result=grad_x)
     return _assemble(scan, grad_x, grad_z, grad_bc, sums, (x, factors, dt_weight, dt_bias, a_log, skip))
 
 
@@ -224,15 +273,13 @@ def _assemble(
     shape, dtype = scan.shape, scan.x.dtype
     flat = grad_z.view(4, -1, shape.channels)
     positions = flat.shape[1]
-    grad_factors = torch.empty_like(given[1])
-    by_direction = grad_factors.permute(1, 0, 3, 4, 2)
-    by_direction[..., : shape.rank] = torch.bmm(flat, given[2].to(dtype)).view(*grad_z.shape[:4], -1)
-    by_direction[..., shape.rank :] = grad_bc.sum(0).permute(3, 0, 1, 2, 4)
+    grad_dt = torch.bmm(flat, given[2].to(dtype))
+    grad_factors = scan.grad_factors(grad_dt, grad_bc)
     dt = scan.factors[:, :, : shape.rank].permute(1, 0, 3, 4, 2).reshape(4, positions, shape.rank)
     parts = _parts(positions)
     products = torch.bmm(flat.reshape(4 * parts, -1, shape.channels).mT, dt.reshape(4 * parts, -1, shape.rank))
     grad_weight = products.view(4, parts, shape.channels, shape.rank).sum(1, dtype=torch.float32)
-    totals = sums.sum(0)
+    totals = scan.sum_blocks(sums)
     gradients = (grad_x, grad_factors, grad_weight, totals[:4], totals[4:8], totals[8:].repeat(4, 1))
     return tuple(g.to(t.dtype) for g, t in zip(gradients, given, strict=True))
 

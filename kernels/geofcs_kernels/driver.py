@@ -75,6 +75,7 @@ def shared_memory_limit(device: int) -> int:
     return value.value
 
 
+@functools.lru_cache(maxsize=1024)
 def tensor_map(
     address: int, sizes: tuple[int, ...], strides: tuple[int, ...], box: tuple[int, ...]
 ) -> ctypes.Array[ctypes.c_ubyte]:

@@ -13,6 +13,10 @@ SIDE = 16
 LANES = 32
 """Channels of a block."""
 THREADS = SIDE * LANES
+USUAL_THREADS = 256
+"""Of a block in the usual case, `usual.cuh`."""
+RECORD_REST = 12
+"""Words of a record of parameters behind its weights, `usual.cuh`."""
 CHANNEL_SUMS = 9
 """Sums over positions per channel: gradients of dt_bias in four directions, of a_log in four, of skip."""
 SUFFIXES = {torch.float32: "float32", torch.bfloat16: "bfloat16", torch.float16: "float16"}
@@ -46,6 +50,51 @@ class ScanParams(ctypes.Structure):
                 ),
             )
         ]
+    )
+
+
+TensorMap = ctypes.c_ubyte * 128
+
+
+class UsualParams(ctypes.Structure):
+    """`geofcs::usual::UsualParams`, field by field."""
+
+    _fields_ = (
+        *((name, TensorMap) for name in ("x", "grad_y", "result")),
+        *((name, TensorMap * 2) for name in ("dt", "bc")),
+        *((name, ctypes.c_void_p) for name in ("records", "gain", "state", "adjoint")),
+        *((name, ctypes.c_void_p) for name in ("grad_z", "grad_bc", "channel_sums")),
+        *((name, ctypes.c_int) for name in ("batch", "channels", "height", "width", "rank")),
+        *((name, ctypes.c_int) for name in ("tile_rows", "tile_cols", "chunks")),
+        ("padding", ctypes.c_char * 40),  # to a multiple of 64
+    )
+
+
+class FactorParts(ctypes.Structure):
+    """`geofcs::usual::FactorParts`."""
+
+    _fields_ = (
+        *((name, ctypes.c_void_p) for name in ("grad_bc", "grad_dt", "grad_factors")),
+        ("rows", ctypes.c_int64),
+        *((name, ctypes.c_int) for name in ("parts", "rank")),
+    )
+
+
+class Rows(ctypes.Structure):
+    """`geofcs::usual::Rows`."""
+
+    _fields_ = (
+        *((name, ctypes.c_void_p) for name in ("source", "target")),
+        ("rows", ctypes.c_int),
+        ("columns", ctypes.c_int),
+    )
+
+
+class Parameters(ctypes.Structure):
+    """`geofcs::usual::Parameters`."""
+
+    _fields_ = tuple((name, ctypes.c_void_p) for name in ("dt_weight", "dt_bias", "a_log", "skip", "records")) + tuple(
+        (name, ctypes.c_int) for name in ("pairs", "rank")
     )
 
 
@@ -109,6 +158,8 @@ class Kernel:
     staged_maps: int
     exchange: bool
     joins: bool = False
+    usual_maps: int = 1
+    scratch: bool = False
 
     def shared_bytes(self, shape: Shape, dtype: torch.dtype, weight_slots: int) -> int:
         """Shared memory of a block; 16-bit types stage maps there."""
@@ -120,10 +171,20 @@ class Kernel:
         joining = 2 * THREADS * 8 + LANES * 8 if self.joins else 0
         return logits + factors + parameters + maps + exchange + weights + joining
 
+    def usual_bytes(self, shape: Shape) -> int:
+        """The same in the usual case: `usual.cuh`, where each part says what it is."""
+        barriers_and_bc, maps = 4736, self.usual_maps * USUAL_THREADS * LANES * 2
+        exchange = USUAL_THREADS * LANES * 4 if self.exchange else 0
+        most = max(shape.tile_rows, shape.tile_cols)
+        links = 2 * USUAL_THREADS if shape.tiles == 1 else 2 * ((most + 1) * USUAL_THREADS + most * LANES // 2)
+        factors = USUAL_THREADS * (2 * shape.rank + 16) + LANES // 2 * 4 * (shape.rank + RECORD_REST)
+        scratch = USUAL_THREADS * 80 if self.scratch else 0
+        return barriers_and_bc + maps + exchange + scratch + (links * 16 if self.joins else 0) + factors
+
 
 FORWARD_WHOLE = Kernel("forward_whole", 1, exchange=True, joins=True)
 FORWARD_CLUSTER = Kernel("forward_cluster", 1, exchange=True, joins=True)
 FORWARD_SUMMARY = Kernel("forward_summary", 1, exchange=False)
 FORWARD_APPLY = Kernel("forward_apply", 1, exchange=True)
-BACKWARD_SUMMARY = Kernel("backward_summary", 2, exchange=False)
-BACKWARD_APPLY = Kernel("backward_apply", 0, exchange=True)
+BACKWARD_SUMMARY = Kernel("backward_summary", 2, exchange=False, usual_maps=2)
+BACKWARD_APPLY = Kernel("backward_apply", 0, exchange=True, usual_maps=2, scratch=True)

@@ -11,15 +11,28 @@ TOLERANCE = {torch.float32: 2e-6, torch.float16: 1e-3, torch.bfloat16: 8e-3}
 """Relative: a few roundings of float32 sums, a few of 16-bit results."""
 
 
-def agrees_with_float64(size: Size, dtype: torch.dtype, device: str, *, channels_first: bool = False) -> None:
+def agrees_with_float64(
+    size: Size, dtype: torch.dtype, device: str, *, channels_first: bool = False, padding: int = 0
+) -> None:
     """Result and gradients of all arguments."""
     given = arguments(size, dtype, device)
+    if padding:
+        given[1] = padded(given[1], padding)
     if channels_first:
         given[:2] = [t.contiguous() for t in given[:2]]
     grad = torch.randn_like(given[0])
     got = both(given, grad)
     for name, value, expected in zip(NAMES, got, with_gradients(given, grad), strict=True):
         assert relative_error(value, expected) < TOLERANCE[dtype], name
+
+
+def padded(factors: Tensor, padding: int) -> Tensor:
+    """The same numbers with others, which no one may look at, behind each direction's."""
+    rows = factors.shape[2]
+    batch, _, _, height, width = factors.shape
+    wide = factors.new_full((batch, height, width, 4, rows + padding), float("nan"))
+    wide[..., :rows] = factors.permute(0, 3, 4, 1, 2)
+    return wide[..., :rows].permute(0, 3, 4, 1, 2)
 
 
 NAMES = ("y", "x", "factors", "dt_weight", "dt_bias", "a_log", "skip")

@@ -40,6 +40,12 @@ struct BFloat16 {
             : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
             : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
     }
+    // c (16 x 8) += a (16 x 8) b (8 x 8). volatile: equal products are not merged into one and copies of it.
+    static __device__ void multiply_add_8(float* c, unsigned a0, unsigned a1, unsigned b) {
+        asm volatile("mma.sync.aligned.m16n8k8.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5}, {%6}, {%0, %1, %2, %3};"
+            : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+            : "r"(a0), "r"(a1), "r"(b));
+    }
 };
 
 struct Float16 {
@@ -67,6 +73,12 @@ struct Float16 {
             "{%0, %1, %2, %3};"
             : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
             : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+    }
+    // c (16 x 8) += a (16 x 8) b (8 x 8). volatile: equal products are not merged into one and copies of it.
+    static __device__ void multiply_add_8(float* c, unsigned a0, unsigned a1, unsigned b) {
+        asm volatile("mma.sync.aligned.m16n8k8.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5}, {%6}, {%0, %1, %2, %3};"
+            : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+            : "r"(a0), "r"(a1), "r"(b));
     }
 };
 
