@@ -21,6 +21,8 @@ STAGES = [
     ((8, 1024, 32, 32), 32, 33),
     ((8, 2048, 16, 16), 64, 7),
 ]
+H100_COPIES = (56e-6, 33e-6, 17e-6, 6e-6)
+"""Seconds of plain 16-bit copies of these shapes at batch 8 on an H100 (2.94 TB/s), what the marks to beat refer to."""
 ROTATED_BYTES = 2**28
 """Inputs rotate among so many bytes, several times any L2 cache, so that none of them is found there."""
 LARGE_COPY = 2**31
@@ -55,12 +57,13 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         "copy_bytes_per_second": copy_bandwidth(options.repeats),
         "stages": [],
     }
-    for shape, rank, weight in STAGES:
+    for (shape, rank, weight), h100_copy in zip(STAGES, H100_COPIES, strict=True):
         shape = (options.batch, *shape[1:])
         sets = [_inputs(shape, rank, dtype) for _ in range(_sets(shape, dtype))]
         stage: dict[str, Any] = {"shape": shape, "rank": rank, "weight": weight}
         bytes_moved = 2 * dtype.itemsize * torch.Size(shape).numel()
         stage["copy"] = bytes_moved / results["copy_bytes_per_second"]
+        stage["h100_copy"] = h100_copy * options.batch / 8 * dtype.itemsize / 2
         for name, scan in implementations.items():
             stage[name] = {"forward": _median([_forward(scan, s) for s in sets], options.repeats)}
             if not options.forward_only:
@@ -184,24 +187,28 @@ def _load(path: str) -> Callable[..., Tensor]:
 
 
 def table(results: dict[str, Any]) -> str:
-    """Microseconds and multiples of a copy, per stage and weighted."""
-    names = [name for name in results["stages"][0] if isinstance(results["stages"][0][name], dict)]
+    """Microseconds, and multiples of a copy by this card and by the H100 of the marks, per stage and weighted."""
+    stages = results["stages"]
+    names = [name for name in stages[0] if isinstance(stages[0][name], dict)]
     lines = [
         f"{results['device']}, torch {results['torch']}, {results['dtype']}, "
         f"copy {results['copy_bytes_per_second'] / 1e12:.2f} TB/s",
     ]
     for name in names:
-        for what in results["stages"][0][name]:
+        for what in stages[0][name]:
             lines.append(f"{name} {what}")
-            total = copies = 0.0
-            for stage in results["stages"]:
-                time, copy = stage[name][what], stage["copy"]
-                total, copies = total + stage["weight"] * time, copies + stage["weight"] * copy
-                lines.append(
-                    f"  {stage['shape']!s:22} {time * 1e6:8.1f} us  {time / copy:6.1f}x of {copy * 1e6:.1f} us"
-                )
-            lines.append(f"  weighted               {total * 1e6:8.0f} us  {total / copies:6.1f}x")
+            figures = [(s[name][what], s["copy"], s["h100_copy"]) for s in stages]
+            lines += [_row(str(tuple(s["shape"])), *f) for s, f in zip(stages, figures, strict=True)]
+            shares = [[s["weight"] * value for value in f] for s, f in zip(stages, figures, strict=True)]
+            lines.append(_row("weighted", *map(sum, zip(*shares, strict=True))))
     return "\n".join(lines)
+
+
+def _row(label: str, time: float, copy: float, h100_copy: float) -> str:
+    here = f"{time / copy:6.1f}x of a copy here ({copy * 1e6:.1f} us)"
+    return (
+        f"  {label:22} {time * 1e6:8.1f} us {here:36} {time / h100_copy:6.1f}x of an H100's ({h100_copy * 1e6:.1f} us)"
+    )
 
 
 if __name__ == "__main__":
