@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import shutil
@@ -17,6 +18,7 @@ import rasterio
 import torch
 
 from geofcs.classes import SECOND
+from geofcs.model import kernels
 from geofcs.model.build import build
 from geofcs.model.config import pico
 from geofcs.model.weights import save_weights
@@ -114,9 +116,29 @@ def warnings_in(said: str) -> list[str]:
     return [line for line in said.splitlines() if "plain torch" in line]
 
 
+def copy_kernels(environment: Path) -> None:
+    """The kernels as they are installed here, less the fat binaries."""
+    found = importlib.util.find_spec("geofcs_kernels")
+    if found is None or found.origin is None or not kernels.choice_for("cpu").kernels:
+        pytest.skip(kernels.choice_for("cpu").reason)
+    target = site_packages(environment) / "geofcs_kernels"
+    shutil.copytree(Path(found.origin).parent, target, ignore=shutil.ignore_patterns("*.fatbin", "__pycache__"))
+
+
+def test_without_a_fat_binary(environment: Path, scenes: Path, reference: Run, tmp_path: Path) -> None:
+    copy_kernels(environment)
+    compiled_kernels_run(environment, scenes, reference, tmp_path)
+
+
 @with_compiler
-def test_without_nvcc_and_fat_binary(environment: Path, scenes: Path, reference: Run, tmp_path: Path) -> None:
+@pytest.mark.long
+def test_installed_without_nvcc(environment: Path, scenes: Path, reference: Run, tmp_path: Path) -> None:
     install_kernels(environment, {"CUDA_HOME": str(tmp_path / "none")})
+    compiled_kernels_run(environment, scenes, reference, tmp_path)
+
+
+def compiled_kernels_run(environment: Path, scenes: Path, reference: Run, tmp_path: Path) -> None:
+    """And nothing is said, and labels are the same."""
     assert libraries(environment) == {"libgeofcs_cpu.so"}
     run = detect(environment / "bin" / "python", scenes, tmp_path / "out")
     assert run.kernel.startswith("geofcs-kernels ")
@@ -124,12 +146,11 @@ def test_without_nvcc_and_fat_binary(environment: Path, scenes: Path, reference:
     agree(run, reference)
 
 
-@with_compiler
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no GPU")
 def test_without_nvcc_a_gpu_compiles_at_first_use(
     environment: Path, scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    install_kernels(environment, {"CUDA_HOME": str(tmp_path / "none")})
+    copy_kernels(environment)
     monkeypatch.setenv("GEOFCS_KERNELS_CACHE", str(tmp_path / "cache"))
     run = detect(environment / "bin" / "python", scenes, tmp_path / "out", device="cuda")
     assert list((tmp_path / "cache").glob("*.cubin"))
