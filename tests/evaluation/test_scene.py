@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +48,18 @@ def test_the_maps_are_counted_against_the_truth_pixel_by_pixel(scene: Path, weig
     assert np.array_equal(from_to.matrix, expected)
     assert from_to.images == 6 and report.qualities[0].pixels == 2 * 96 * 128
     assert len(list((tmp_path / "panels").iterdir())) == 2
+
+
+@pytest.mark.usefixtures("small_windows")
+def test_invalid_pixels_count_nowhere(scene: Path, weights: Weights, tmp_path: Path) -> None:
+    with rasterio.open(scene / "t2.tif") as file:
+        pixels, profile = file.read().clip(1), file.profile
+    pixels[:, 20:60, 30:90] = 0
+    with rasterio.open(tmp_path / "t2.tif", "w", **{**profile, "nodata": 0}) as file:
+        file.write(pixels)
+    request = replace(request_of(scene, weights("second"), scene / "change.tif"), t2=str(tmp_path / "t2.tif"))
+    report = evaluate_scene(request, Silent(), tmp_path / "maps", tmp_path / "panels", panels=0)
+    assert [quality.pixels for quality in report.qualities] == [2 * (96 * 128 - 40 * 60), 96 * 128 - 40 * 60]
 
 
 @pytest.mark.usefixtures("small_windows")

@@ -91,6 +91,14 @@ def test_every_term_is_finite_on_random_batches(seed: int, scale: float, side: i
     assert_finite(logits, Labels(*holes), replace(PUBLISHED, absent_classes=absent))
 
 
+@pytest.mark.parametrize("margin", [80.0, 95.0, 102.0, 120.0])
+def test_gradients_stay_finite_where_no_land_cover_has_any_probability_left(margin: float) -> None:
+    logits, labels = random_case()
+    assert logits.t1 is not None and logits.t2 is not None
+    sure = [torch.cat([each[:, :1] + margin, each[:, 1:]], 1) for each in (logits.t1, logits.t2)]
+    assert_finite(Logits(logits.change, sure[0], sure[1]), labels, replace(PUBLISHED, absent_classes=False))
+
+
 def wrong_everywhere() -> tuple[Logits, Labels]:
     """Classes predicted with some confidence, never the true one: kappa is negative."""
     logits, labels = random_case()

@@ -65,17 +65,15 @@ def fingerprint(t1: Image, t2: Image) -> Fingerprint:
 
 
 def anchors_of(image: Image) -> Hashes:
-    """The anchors of one image, not in order; none where it is smaller than a window or blank."""
+    """The anchors of one image, not in order; none where it is smaller than a window."""
     wide = image.astype(np.uint64)
     pixels = _scrambled(wide[0] << np.uint64(16) | wide[1] << np.uint64(8) | wide[2])
     if min(pixels.shape) < WINDOW:
         return np.empty(0, np.uint64)
     outer, inset = _box_sums(pixels, WINDOW), (WINDOW - INNER_WINDOW) // 2
     inner = _box_sums(pixels, INNER_WINDOW)[inset : inset + outer.shape[0], inset : inset + outer.shape[1]]
-    middle = pixels[WINDOW // 2 : WINDOW // 2 + outer.shape[0], WINDOW // 2 : WINDOW // 2 + outer.shape[1]]
     hashes = _scrambled(outer + _scrambled(inner))
-    flat = outer == middle * np.uint64(WINDOW**2)
-    anchors: Hashes = hashes[(hashes % np.uint64(KEPT_OF) == 0) & ~flat]
+    anchors: Hashes = hashes[hashes % np.uint64(KEPT_OF) == 0]
     return anchors
 
 

@@ -59,6 +59,10 @@ COPIES: dict[str, tuple[Callable[[Made], Made], str]] = {
     "cropped": (lambda pair: turned(pair, lambda each: each[16:64, 30:90]), "a crop, an overlap or partly covered"),
     "cropped and turned": (lambda pair: turned(pair, lambda each: np.rot90(each[16:64, 30:90])), "a crop"),
     "occluded": (occluded, "a crop, an overlap or partly covered"),
+    "brighter and turned": (
+        lambda pair: turned(pair._replace(t1=pair.t1 + 3, t2=pair.t2 + 3), np.rot90),
+        "a near copy",
+    ),
     "brighter": (lambda pair: pair._replace(t1=pair.t1 + 3, t2=pair.t2 + 3), "a near copy"),
 }
 
@@ -89,6 +93,16 @@ def test_scenes_that_overlap_are_found_and_unlike_ones_are_not(tmp_path: Path) -
 def test_blank_images_are_not_copies_of_each_other(tmp_path: Path) -> None:
     blank = Made(*(np.full((SIDE, SIDE, 3), 255, np.uint8),) * 2, *(np.zeros((SIDE, SIDE), np.uint8),) * 2)
     second_as_distributed(tmp_path, [("a", blank), ("b", blank)])
+    assert not checked(tmp_path).copies
+
+
+def test_noise_of_a_few_colours_is_not_taken_for_copies(tmp_path: Path) -> None:
+    pairs = []
+    for seed in range(3):
+        dice = np.random.default_rng(seed)
+        images = [60 * dice.integers(0, 4, (SIDE, SIDE, 1), np.uint8).repeat(3, 2) for _ in range(2)]
+        pairs.append((f"{seed}", made(seed, side=SIDE)._replace(t1=images[0], t2=images[1])))
+    second_as_distributed(tmp_path, pairs)
     assert not checked(tmp_path).copies
 
 

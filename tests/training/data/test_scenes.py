@@ -66,6 +66,20 @@ def test_validation_tiles_come_in_blocks(scene: Path) -> None:
     assert not held & {(place.row // 64, place.col // 64) for place in train.places}
 
 
+def test_labels_are_ignored_where_a_scene_is_invalid(scene: Path, tmp_path: Path) -> None:
+    (tmp_path / "t1.tif").symlink_to(scene / "t1.tif")
+    (tmp_path / "change.tif").symlink_to(scene / "change.tif")
+    with rasterio.open(scene / "t2.tif") as file:
+        pixels, profile = file.read().clip(1), file.profile
+    pixels[:, 10:30, 40:70] = 0
+    with rasterio.open(tmp_path / "t2.tif", "w", **{**profile, "nodata": 0}) as file:
+        file.write(pixels)
+    sample, hole = open_dataset(tmp_path, tile=SIDE).train[0], np.zeros((SIDE, SIDE), bool)
+    hole[10:30, 40:70] = True
+    for label in (sample.change, sample.label1, sample.label2):
+        assert np.array_equal(label == IGNORE, hole)
+
+
 def test_tiles_travel_to_other_processes(scene: Path) -> None:
     train, _ = tiles_of(scene)
     assert np.array_equal(pickle.loads(pickle.dumps(train))[0].t1, train[0].t1)  # noqa: S301, our own
@@ -133,6 +147,15 @@ def test_a_truth_elsewhere_is_refused(tmp_path: Path) -> None:
     elsewhere = Grid(GRID.crs, Affine(1, 0, 600_000, 0, -1, 5_000_000), 4, 4)
     with pytest.raises(InputError, match="do not overlap"):
         plan_truth(path, elsewhere, None)
+
+
+def test_the_later_of_two_polygons_wins(tmp_path: Path) -> None:
+    codes = [1 + number % 36 for number in range(60)]
+    place = shapely.box(500_000, 4_999_996, 500_004, 5_000_000)
+    table = gpd.GeoDataFrame({"code": codes}, geometry=[place.buffer(number % 7) for number in range(60)], crs=32633)
+    table.to_file(tmp_path / "x.gpkg")
+    with plan_truth(tmp_path / "x.gpkg", GRID, SECOND).open() as layers:
+        assert (layers.read(GRID.window) == codes[-1]).all()
 
 
 def test_polygons_of_unknown_classes_are_refused(tmp_path: Path) -> None:
