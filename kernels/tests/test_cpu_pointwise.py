@@ -100,10 +100,10 @@ def test_gelu_agrees_with_torch_and_works_in_place(dtype: torch.dtype) -> None:
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 def test_the_models_ends_agree_with_their_definitions(dtype: torch.dtype) -> None:
-    images = [255 * _draw(2, 3, 37, 20, seed=i).sigmoid() for i in range(2)]
+    t1, t2 = (255 * _draw(2, 3, 37, 20, seed=i).sigmoid() for i in range(2))
     mean, deviation = 120 + _draw(2, 3, seed=2), 58 + _draw(2, 3, seed=3)
-    got = cpu_pointwise.normalise(*images, mean, deviation, dtype)
-    expected = pointwise.normalise(*images, mean, deviation, dtype)
+    got = cpu_pointwise.normalise(t1, t2, mean, deviation, dtype)
+    expected = pointwise.normalise(t1, t2, mean, deviation, dtype)
     torch.testing.assert_close(got, expected, rtol=DTYPES[dtype], atol=DTYPES[dtype])
     _agree("enlarge_logits", torch.float32, _draw(2, 9, 5, 8), 7, 37, 20)
 
