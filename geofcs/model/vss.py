@@ -63,12 +63,12 @@ class SS2D(nn.Module):
 
 
 def padded_factors(weight: Tensor) -> Tensor:
-    """`factors_weight` (4, R + 2, D) with rows of zeros up to R + 8 where R is a multiple of 8.
+    """`factors_weight` (4, R + 2, D) with rows of zeros up to R + 8, on a GPU and where R is a multiple of 8.
 
     Each direction's factors then begin at a multiple of 16 bytes, which the kernels' usual case asks for.
     """
     rank = weight.shape[1] - 2
-    return F.pad(weight, (0, 0, 0, 6)) if rank % 8 == 0 else weight
+    return F.pad(weight, (0, 0, 0, 6)) if weight.is_cuda and rank % 8 == 0 else weight
 
 
 class MLP(nn.Module):
