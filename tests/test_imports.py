@@ -21,7 +21,7 @@ LAYERS = [
     {"schedule", "plan"},
     {"training"},
     {"detect", "doctor"},
-    {"evaluation"},
+    {"evaluation", "bench"},
     {"cli"},
     {"__main__"},
 ]
@@ -36,7 +36,7 @@ ONLY_IN = {
     },
     "pyogrio": {"scene", "vector", "report", "training"},
     "lightning_fabric": {"training"},
-    "matplotlib": {"evaluation"},
+    "matplotlib": {"evaluation", "bench"},
     "PIL": {"training"},
     "pydantic": {"training"},
     "torchmetrics": {"training"},

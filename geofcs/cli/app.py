@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from geofcs import __version__
+from geofcs.cli.bench import bench
 from geofcs.cli.data import app as data
 from geofcs.cli.detect import detect
 from geofcs.cli.doctor import doctor
@@ -62,6 +63,7 @@ app.command()(synth)
 app.command()(train)
 app.command("eval")(evaluate)
 app.command()(doctor)
+app.command()(bench)
 app.add_typer(data, name="data")
 app.add_typer(weights, name="weights")
 

@@ -1,0 +1,96 @@
+"""The ratios that the model's speed is judged by, beside what the published code reaches and what is asked of ours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from geofcs.bench.model import ModelTimes
+from geofcs.bench.run import SIZE, TRAINED, Results
+from geofcs.bench.scan import MAKE, ScanTimes
+from geofcs.bench.train import TrainingTimes
+
+GIBIBYTE = 2**30
+
+
+class Marks(NamedTuple):
+    """What the published code reaches, what ours must and what it aims at."""
+
+    published: str = ""
+    must: str = ""
+    aim: str = ""
+
+
+class Row(NamedTuple):
+    """A figure: what it is of, the time, the ratio or memory, and the marks."""
+
+    what: str
+    time: str
+    ratio: str
+    marks: Marks
+
+
+SCAN = {"forward": Marks("78 x", "10 x", "5 x"), "both": Marks("212 x", "35 x", "18 x")}
+MODEL = {"cuda": Marks("27 x", "5 x", "2.5 x"), "fp32": Marks(must="1.5 x"), "bf16": Marks(must="2.5 x")}
+SHARE = Marks(must="10 %")
+TRAINING = {
+    TRAINED[0]: Marks("200 ms", "80 ms", "45 ms"),
+    TRAINED[1]: Marks("46 ms, 33 GiB", "18 ms, 20 GiB", "10 ms, 12 GiB"),
+}
+"""Of Base at 512 pixels: in bf16 on a GPU (published: on an H100), and on two cores of a CPU."""
+PASSES = {"forward": "forward", "both": "forward + backward"}
+
+
+def rows(results: Results) -> Iterator[Row]:
+    """Every figure with its ratio."""
+    on_gpu = results.machine.device == "cuda"
+    for scan in results.scans:
+        yield from _scan_rows(scan, on_gpu)
+    for model in results.models:
+        yield from _model_rows(model, on_gpu)
+    for training in results.trainings:
+        yield _training_row(training, on_gpu)
+
+
+def _scan_rows(scan: ScanTimes, on_gpu: bool) -> Iterator[Row]:
+    batch = scan.stages[0].shape[0]
+    for name in scan.names:
+        for passes in MAKE:
+            judged = on_gpu and scan.published_ratio(name, passes) is not None and scan.precision == "bf16"
+            what = f"scan {PASSES[passes]}, {scan.model}, {scan.precision}, batch {batch}{_unless_ours(name)}"
+            marks = SCAN[passes] if judged else Marks()
+            total = _milliseconds(scan.total(name, passes))
+            yield Row(what, total, f"{scan.ratio(name, passes):.1f} x copies", marks)
+            if judged:
+                ratio = f"{scan.published_ratio(name, passes):.1f} x copies"
+                yield Row("  over the copies of the H100 that the marks are of", "", ratio, marks)
+
+
+def _model_rows(model: ModelTimes, on_gpu: bool) -> Iterator[Row]:
+    judged = model.size == SIZE and model.model == "base"
+    marks = MODEL.get("cuda" if on_gpu else model.precision, Marks()) if judged else Marks()
+    for name, seconds in model.seconds.items():
+        what = f"{model.model} at {model.size}, {model.precision}, batch {model.batch}, a pair{_unless_ours(name)}"
+        yield Row(what, _milliseconds(seconds), f"{model.ratio(name):.2f} x floor", marks)
+    if model.scan_share is not None:
+        share_marks = SHARE if model.precision == "fp32" else Marks()
+        yield Row("  of it the scan", "", f"{100 * model.scan_share:.1f} %", share_marks)
+    for cache, seconds in model.first_tile.items():
+        must = {"empty cache": "15 s", "filled cache": "3 s"}.get(cache, "")
+        yield Row(f"  first tile, {cache}", f"{seconds:.2f} s", "", Marks(must=must))
+
+
+def _training_row(training: TrainingTimes, on_gpu: bool) -> Row:
+    batch = training.batch, training.size
+    judged = on_gpu and training.model == "base" and training.precision == "bf16"
+    what = f"training {training.model}, batch {batch[0]} at {batch[1]}, {training.precision}, {training.passes}, a pair"
+    peak = "" if training.peak_bytes is None else f"{training.peak_bytes / GIBIBYTE:.1f} GiB"
+    return Row(what, _milliseconds(training.seconds), peak, TRAINING.get(batch, Marks()) if judged else Marks())
+
+
+def _unless_ours(name: str) -> str:
+    return "" if name == "geofcs" else f", {name}"
+
+
+def _milliseconds(seconds: float) -> str:
+    return f"{1e3 * seconds:.3g} ms" if seconds < 1 else f"{1e3 * seconds:.0f} ms"

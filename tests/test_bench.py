@@ -1,0 +1,100 @@
+"""Benchmarks time what they say, against what they say."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+from typer.testing import CliRunner
+
+from geofcs.bench.operations import operations
+from geofcs.bench.run import Request, Results, bench
+from geofcs.bench.timing import Clock
+from geofcs.cli.app import app
+from geofcs.errors import UsageError
+from geofcs.model.config import mamba_fcs
+from geofcs.model.ops import four_direction_scan
+
+
+def slow_model(_t1: Tensor, _t2: Tensor) -> None:
+    """Takes 50 ms, whatever it is given."""
+    time.sleep(0.05)
+
+
+def twice(*arguments: Tensor) -> Tensor:
+    """The scan, and once more."""
+    four_direction_scan(*arguments)
+    return four_direction_scan(*arguments)
+
+
+def measured(part: str, other: str | None = None, size: int = 32) -> Results:
+    request = Request((part,), "cpu", ("pico",), size, 1, ("fp32",), repeats=3, threads=1, other=other)
+    return bench(request, lambda _: None)
+
+
+def test_a_median_is_of_the_calls_in_turn() -> None:
+    seen: list[str] = []
+    clock = Clock("cpu", 3)
+    clock.medians({"a": [lambda: seen.append("a1"), lambda: seen.append("a2")], "b": [lambda: seen.append("b")]})
+    assert seen == ["a1", "a2", "b", "a1", "b", "a2", "b", "a1", "b"]
+
+
+def test_the_floor_counts_the_published_operations() -> None:
+    assert operations(mamba_fcs("base", 7), 512) / 1e9 == pytest.approx(555, abs=5)
+
+
+def test_a_model_is_held_against_products_and_another_beside_it() -> None:
+    (model,) = measured("model", f"{__name__}:slow_model").models
+    assert model.seconds[f"{__name__}:slow_model"] == pytest.approx(0.05, rel=0.5)
+    assert model.seconds["geofcs"] > 0
+    assert model.ratio("geofcs") == pytest.approx(model.seconds["geofcs"] * model.matrix_rate / model.operations)
+    assert model.scan_share is not None
+    assert 0 < model.scan_share < 1
+    assert model.first_tile["fresh process"] > 0
+
+
+def test_a_scan_is_held_against_copies_of_its_input() -> None:
+    (scan,) = measured("scan", f"{__name__}:twice").scans
+    ours, other = (scan.ratio(name, "forward") for name in ("geofcs", f"{__name__}:twice"))
+    assert 1.2 * ours < other
+    assert scan.ratio("geofcs", "both") > ours
+    assert scan.published_ratio("geofcs", "forward") is None  # other shapes than the marks'
+
+
+def test_a_training_step_is_timed_without_a_gpu_as_well() -> None:
+    (training,) = measured("train", size=64).trainings
+    assert (training.size, training.batch, training.passes) == (64, 1, "plain")
+    assert training.seconds > 0
+    assert training.peak_bytes is None
+
+
+def test_the_command_prints_ratios_and_writes_json(tmp_path: Path) -> None:
+    path = tmp_path / "figures.json"
+    threads = torch.get_num_threads()
+    arguments = ["model", "--model", "pico", "--size", "32", "--precision", "fp32", "--repeats", "1", "--threads", "1"]
+    try:
+        done = CliRunner().invoke(app, ["bench", *arguments, "--device", "cpu", "--quiet", "--json", str(path)])
+    finally:
+        torch.set_num_threads(threads)
+    assert done.exit_code == 0, done.output
+    assert "x floor" in done.output
+    content = json.loads(path.read_text())
+    assert content["model"][0]["over_floor"]["geofcs"] > 0
+    assert content["machine"]["threads"] == 1
+
+
+@pytest.mark.parametrize(
+    ("request_of", "said"),
+    [
+        (lambda: Request(("scan",), precisions=("int8",)), "--precision int8"),
+        (lambda: Request((), other="a:b"), "--other"),
+        (lambda: bench(Request(("model",), "cpu", other="nowhere:f", repeats=1), lambda _: None), "nowhere"),
+    ],
+)
+def test_what_cannot_be_timed_is_said(request_of: object, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        request_of()  # type: ignore[operator]
