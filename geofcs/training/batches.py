@@ -23,10 +23,5 @@ class Batch(NamedTuple):
         t1, t2, change, label1, label2 = (each.to(device, non_blocking=True) for each in self._tensors())
         return Batch(t1, t2, change, label1, label2, self.names)
 
-    def pin_memory(self) -> Batch:
-        """The same in memory that a GPU copies from by itself."""
-        t1, t2, change, label1, label2 = (each.pin_memory() for each in self._tensors())
-        return Batch(t1, t2, change, label1, label2, self.names)
-
     def _tensors(self) -> tuple[Tensor, ...]:
         return self.t1, self.t2, self.change, self.label1, self.label2

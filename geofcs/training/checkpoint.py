@@ -62,7 +62,7 @@ class Checkpoints:
             return load_file(self.folder / facts["tensors"]), facts
         except FileNotFoundError as error:
             raise InputError(f"{error.filename or path}: there is no state of a run to go on from") from None
-        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
             raise InputError(f"{path}: the state of this run cannot be read: {error}") from error
 
 

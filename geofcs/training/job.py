@@ -72,6 +72,7 @@ def launched(train: TrainConfig) -> Fabric:
         precision=PRECISIONS[_precision(train.precision, kind)],
     )
     fabric.launch()
+    torch.backends.cudnn.benchmark = kind == "cuda"  # every crop has one size: the fastest algorithm is found once
     return fabric
 
 

@@ -11,9 +11,10 @@ from geofcs.training.quality import Quality
 from geofcs.training.train import Outcome, train
 
 TINY = (
-    "data.crop=32", "data.workers=0", "model.width=8", "model.depths=[1,1,1,1]", "model.drop_path=0.2",
+    "data.classes=second", "data.crop=32", "data.workers=0", "model.width=8", "model.depths=[1,1,1,1]",
+    "model.drop_path=0.2",
     "train.iterations=8", "train.batch=2", "train.warmup=2", "train.ema=0.9", "train.device=cpu",
-    "loss.sek_from=3", "worlds.pairs=6", "worlds.gsd=[2,2]", "worlds.change=[5,9]",
+    "loss.sek_from=3", "worlds.pairs=6", "worlds.gsd=[2,2]", "worlds.coarse=0", "worlds.change=[5,9]",
     "worlds.validation_pairs=4", "augment.sensors=0.5",
     "validation.every=3", "validation.batch=2", "output.save_every=2", "output.log_every=2",
     "output.tensorboard=false",

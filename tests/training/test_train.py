@@ -158,6 +158,17 @@ def test_too_little_memory_is_answered_with_what_to_change(tmp_path: Path, monke
     assert caught.value.exit_code == 6
 
 
+def test_a_state_that_was_cut_short_is_refused_in_one_line(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    run(tiny(), folder, stop=after(1))
+    (tensors,) = (folder / "state").glob("*.safetensors")
+    for damage in (lambda: tensors.write_bytes(tensors.read_bytes()[:-100]), tensors.unlink):
+        damage()
+        with pytest.raises(InputError, match=r"state of this run cannot be read|no state of a run") as caught:
+            run(tiny(), folder, resume=True)
+        assert "\n" not in str(caught.value)
+
+
 def test_a_run_is_not_written_over_another(whole: Path) -> None:
     with pytest.raises(OutputError, match="--resume"):
         run(tiny(), whole)
