@@ -11,10 +11,9 @@ import torch
 from torch import Tensor
 
 from geofcs.errors import InputError
-from geofcs.model.fcs import MambaFCS
 from geofcs.model.flips import TTA
 from geofcs.model.inference import prepare
-from geofcs.model.interface import Scores, scores_of
+from geofcs.model.interface import ChangeModel, Scores, scores_of
 from geofcs.model.weights import load_weights
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -48,7 +47,7 @@ class ModelScorer:
     """Softmax scores of batches of tiles by one model."""
 
     def __init__(
-        self, model: MambaFCS, mean_colours: tuple[Colour, Colour], device: str, precision: str, tta: str = "none"
+        self, model: ChangeModel, mean_colours: tuple[Colour, Colour], device: str, precision: str, tta: str = "none"
     ) -> None:
         self.device = torch.device(device)
         self.mean_colours = mean_colours

@@ -8,16 +8,16 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from geofcs.model.config import MambaFCSConfig
-from geofcs.model.fcs import MambaFCS
+from geofcs.model.build import model_of
+from geofcs.model.config import ChangeConfig
 
 
-def operations(config: MambaFCSConfig, size: int) -> float:
+def operations(config: ChangeConfig, size: int) -> float:
     """Operations of a pair's convolutions and matrix products, 2 per multiply-add, in the model as it is written."""
     counting = FlopCounterMode(display=False, custom_mapping={torch.ops.geofcs.four_direction_scan: _scan_operations})
     with FakeTensorMode(), torch.no_grad(), counting:
         images = torch.empty(1, 3, size, size)
-        MambaFCS(config).eval()(images, images)
+        model_of(config).eval()(images, images)
     return float(counting.get_total_flops())
 
 

@@ -9,11 +9,14 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from geofcs.bench.timing import Call, Clock, Note, without_gaps
-from geofcs.model.config import LEVELS, BlockConfig, MambaFCSConfig
+from geofcs.errors import UsageError
+from geofcs.model.build import model_of
+from geofcs.model.config import ChangeConfig
 from geofcs.model.ops import four_direction_scan
-from geofcs.model.vss import DIRECTIONS, padded_factors
+from geofcs.model.vss import DIRECTIONS, SS2D, padded_factors
 from geofcs.scoring import DTYPES
 
 ROTATED_BYTES = 2**28
@@ -34,10 +37,11 @@ ScanFunction = Callable[..., Tensor]
 
 @dataclass(frozen=True)
 class Stage:
-    """A shape of the scan: channels D, height and width, rank R, and how often a pair of images runs it."""
+    """A shape of the scan: channels D, height, width and rank R, and how often a pair of images runs it."""
 
     channels: int
-    side: int
+    height: int
+    width: int
     rank: int
     runs: int
 
@@ -87,16 +91,28 @@ class ScanTimes:
         return {**asdict(self), "over_copies": ratios, "over_copies_on_h100": published}
 
 
-def stages_of(config: MambaFCSConfig, size: int) -> list[Stage]:
-    """The scans of a pair of images: an encoder's blocks run for each date, a decoder's once."""
-    decoders = 1 if config.is_binary else 3
-    side, stages = -(-size // 2), []
-    for level in range(LEVELS):
-        side = -(-side // 2)
-        block = BlockConfig.within(config.encoder, config.encoder.widths[level], 0)
-        runs = 2 * config.encoder.depths[level] + decoders
-        stages.append(Stage(block.scan_width, side, block.rank, runs))
-    return stages
+def stages_of(config: ChangeConfig, size: int) -> list[Stage]:
+    """The scans of a pair of images, found by passing one through the model without computing anything.
+
+    An encoder's blocks run for each date, a decoder's once. Raises `UsageError` for a model that scans nothing.
+    """
+    runs: dict[tuple[int, int, int, int], int] = {}
+
+    def count(scan: SS2D, inputs: tuple[Tensor]) -> None:
+        batch, height, width, _ = inputs[0].shape
+        _, channels, rank = scan.dt_weight.shape
+        shape = (channels, height, width, rank)
+        runs[shape] = runs.get(shape, 0) + batch
+
+    with FakeTensorMode(), torch.no_grad():
+        model, images = model_of(config).eval(), torch.empty(1, 3, size, size)
+        for module in model.modules():
+            if isinstance(module, SS2D):
+                module.register_forward_pre_hook(count)
+        model(images, images)
+    if not runs:
+        raise UsageError(f"{config.architecture} scans nothing: say geofcs bench model, or another --model")
+    return [Stage(*shape, number) for shape, number in runs.items()]
 
 
 def time_scan(
@@ -112,7 +128,7 @@ def time_scan(
     """Times of geofcs's scan and of `others` at each shape; `bandwidth` in bytes per second is that of a copy."""
     dtype, times = DTYPES[precision], []
     for stage in stages:
-        shape = (batch, stage.channels, stage.side, stage.side)
+        shape = (batch, stage.channels, stage.height, stage.width)
         note(f"scan of {shape} in {precision}")
         size = torch.Size(shape).numel() * dtype.itemsize
         sets = [
@@ -136,8 +152,8 @@ def _inputs(stage: Stage, batch: int, dtype: torch.dtype, device: str) -> list[T
     def draw(*size: int) -> Tensor:
         return torch.randn(*size, device=device)
 
-    x = draw(batch, stage.side, stage.side, channels).to(dtype)
-    grad = draw(batch, stage.side, stage.side, channels).to(dtype).permute(0, 3, 1, 2)
+    x = draw(batch, stage.height, stage.width, channels).to(dtype)
+    grad = draw(batch, stage.height, stage.width, channels).to(dtype).permute(0, 3, 1, 2)
     factors_weight = padded_factors(draw(DIRECTIONS, rank + 2, channels) / channels**0.5).to(dtype)
     parameters = [
         draw(DIRECTIONS, channels, rank) / rank**0.5,

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from geofcs.model.build import build
-from geofcs.model.config import MambaFCSConfig, mamba_fcs, pico
-from geofcs.model.fcs import MambaFCS
+from geofcs.errors import UsageError
+from geofcs.model.build import ARCHITECTURES, build
+from geofcs.model.config import ENCODERS, PICO, ChangeConfig
+from geofcs.model.interface import ChangeModel
 
 CLASSES = 7
 """As SECOND has them."""
@@ -24,7 +25,7 @@ class Setting:
     batch: int
     precision: str
 
-    def network(self) -> MambaFCS:
+    def network(self) -> ChangeModel:
         """The model with random weights, on the CPU."""
         return build(sizes_of(self.model), seed=0).eval()
 
@@ -34,6 +35,16 @@ class Setting:
         return torch.rand(shape, device=device) * 255, torch.rand(shape, device=device) * 255
 
 
-def sizes_of(model: str) -> MambaFCSConfig:
-    """A model by its encoder's name, or "pico"."""
-    return pico(CLASSES) if model == "pico" else mamba_fcs(model, CLASSES)
+MODELS = {
+    **{size: ("mamba-fcs", size) for size in (PICO, *ENCODERS)},
+    "mamba-fcs": ("mamba-fcs", "base"),
+}
+"""Architecture and size by the name that --model takes."""
+
+
+def sizes_of(model: str) -> ChangeConfig:
+    """The config of a model by its name in `MODELS`; `UsageError` lists those there are."""
+    if model not in MODELS:
+        raise UsageError(f"--model {model}: known are {', '.join(MODELS)}")
+    architecture, size = MODELS[model]
+    return ARCHITECTURES[architecture].sized(size, CLASSES)

@@ -13,8 +13,7 @@ from torch import Tensor
 
 from geofcs.bench.setting import Setting
 from geofcs.bench.timing import Call, Clock, Note
-from geofcs.model.fcs import MambaFCS
-from geofcs.model.interface import Logits
+from geofcs.model.interface import ChangeModel, Logits
 from geofcs.model.recording import recorded_training
 from geofcs.scoring import DTYPES
 
@@ -70,7 +69,7 @@ def training_step(setting: Setting, passes: str, device: str) -> Call:
     return step
 
 
-def _plain(model: MambaFCS, t1: Tensor, _t2: Tensor, dtype: torch.dtype) -> Passes:
+def _plain(model: ChangeModel, t1: Tensor, _t2: Tensor, dtype: torch.dtype) -> Passes:
     def run(one: Tensor, other: Tensor) -> Logits:
         with torch.autocast(t1.device.type, dtype, enabled=dtype != torch.float32):
             logits: Logits = model(one, other)
@@ -79,7 +78,7 @@ def _plain(model: MambaFCS, t1: Tensor, _t2: Tensor, dtype: torch.dtype) -> Pass
     return run
 
 
-PASSES: dict[str, Callable[[MambaFCS, Tensor, Tensor, torch.dtype], Passes]] = {
+PASSES: dict[str, Callable[[ChangeModel, Tensor, Tensor, torch.dtype], Passes]] = {
     "plain": _plain,
     "recorded": recorded_training,
 }

@@ -42,7 +42,10 @@ WHAT, HOW = "What is timed", "How"
 What = Annotated[Part, Argument(help="On a CPU, all leaves training out.")]
 Model = Annotated[
     list[str] | None,
-    Option(help="base, small, tiny or pico. Repeatable. Default: base, on a CPU pico too.", rich_help_panel=WHAT),
+    Option(
+        help="base, small, tiny, pico or changemamba. Repeatable. Default: base, on a CPU pico too.",
+        rich_help_panel=WHAT,
+    ),
 ]
 Size = Annotated[
     int | None, Option(min=32, help="Pixels a side. Default: 512, of training 416 too.", rich_help_panel=WHAT)

@@ -23,6 +23,7 @@ SIGNAL_EXIT_CODE = 128
 Dataset = Annotated[str | None, Option(help="landsat, second or synthetic: which config, and how pairs are read.")]
 Data = Annotated[Path | None, Option(help="The folder of the dataset.")]
 Config = Annotated[Path | None, Option(help="A YAML config of your own, in place of the dataset's.")]
+Model = Annotated[str | None, Option(help="mamba-fcs or changemamba: which config. Default: mamba-fcs.")]
 Recipe = Annotated[str | None, Option(help="Another config of the dataset: published (exactly so), or small.")]
 Set = Annotated[list[str] | None, Option("--set", metavar="KEY=VALUE", help="One key: train.lr=5e-5. Repeatable.")]
 Start = Annotated[
@@ -39,6 +40,7 @@ def train(
     dataset: Dataset = None,
     data: Data = None,
     config: Config = None,
+    model: Model = None,
     recipe: Recipe = None,
     settings: Set = None,
     start: Start = None,
@@ -53,11 +55,11 @@ def train(
     """
     settings = settings or []
     if resume is not None:
-        if dataset or data or config or recipe or start or out or dry_run:
+        if dataset or data or config or model or recipe or start or out or dry_run:
             raise UsageError("--resume goes on with a run as it was begun: beside it only --set and -q can be said")
         _run(_config(resume / "config.yaml", settings, None, None), resume.absolute(), quiet=quiet, resume=True)
         return
-    chosen = _config(_config_path(dataset, config, recipe), settings, data, start)
+    chosen = _config(_config_path(dataset, config, recipe, model), settings, data, start)
     if dry_run:
         _rehearse(chosen)
     elif out is None:
@@ -66,16 +68,16 @@ def train(
         _run(chosen, out.absolute(), quiet=quiet, resume=False)
 
 
-def _config_path(dataset: str | None, config: Path | None, recipe: str | None) -> Path:
+def _config_path(dataset: str | None, config: Path | None, recipe: str | None, model: str | None) -> Path:
     from geofcs.training.config import recipe_file
 
     if config is not None:
-        if dataset or recipe:
-            raise UsageError("--config says everything: leave --dataset and --recipe out")
+        if dataset or recipe or model:
+            raise UsageError("--config says everything: leave --dataset, --recipe and --model out")
         return config
     if dataset is None:
         raise UsageError("say --dataset landsat, second or synthetic, or --config FILE")
-    return recipe_file(dataset, recipe)
+    return recipe_file(dataset, recipe, model)
 
 
 def _config(path: Path, settings: list[str], data: Path | None, start: Path | None) -> RunConfig:
@@ -151,7 +153,7 @@ def _rows(config: RunConfig, found: Rehearsal) -> list[tuple[str, str]]:
     epochs = "" if found.epochs is None else f", {found.epochs:.1f} epochs"
     return [
         ("data", f"{found.data}: {pairs} to train on, {found.validation_pairs} held out"),
-        ("model", f"{config.model.size}, {found.parameters:,} parameters; {found.start}"),
+        ("model", f"{config.model.architecture} {config.model.size}, {found.parameters:,} parameters; {found.start}"),
         ("iterations", f"{config.train.iterations} of {config.train.batch} pairs{epochs}"),
         ("device", f"{found.device}, {found.precision}"),
         ("memory", f"{found.peak_bytes / 1e9:.2f} GB at most, in ten iterations"),

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from geofcs.classes import ClassScheme
-    from geofcs.model.config import EncoderConfig
     from geofcs.model.weights import EncoderInfo, WeightsInfo
 
 NAME_COLUMN = 18
@@ -80,9 +79,9 @@ def _rows(info: WeightsInfo | EncoderInfo) -> Iterator[tuple[str, str | Text]]:
     yield "architecture", info.architecture
     if isinstance(info, EncoderInfo):
         yield "use", "an encoder only: training starts from it, geofcs detect cannot use it"
-        yield "encoder", _encoder_line(info.config)
+        yield "encoder", info.config.said
     else:
-        yield "encoder", _encoder_line(info.config.encoder)
+        yield "encoder", info.config.encoder.said
         yield from _class_rows(info.classes)
         yield "tile", f"{info.tile} pixels"
         for date, normalisation in zip(("T1", "T2"), info.config.normalisation, strict=True):
@@ -90,11 +89,6 @@ def _rows(info: WeightsInfo | EncoderInfo) -> Iterator[tuple[str, str | Text]]:
     yield "parameters", f"{parameter_count(info.config):,}"
     yield "trained", info.trained
     yield "sha256", info.sha256
-
-
-def _encoder_line(encoder: EncoderConfig) -> str:
-    depths = ", ".join(map(str, encoder.depths))
-    return f"VMamba, width {encoder.width}, depths {depths}, ratio {encoder.ratio:g}"
 
 
 def _class_rows(scheme: ClassScheme) -> Iterator[tuple[str, str | Text]]:

@@ -1,42 +1,63 @@
-"""From a config to a model: with fresh weights, or with memory for none yet."""
+"""From a config to a model of any architecture: with fresh weights, or with memory for none yet."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import nn
 
-from geofcs.model.config import EncoderConfig, MambaFCSConfig
+from geofcs.model.config import ChangeConfig, EncoderConfig, MambaFCSConfig, mamba_fcs, mamba_fcs_config
 from geofcs.model.encoder import Encoder
 from geofcs.model.fcs import MambaFCS
 from geofcs.model.initialise import initialise
+from geofcs.model.interface import ChangeModel
 
-Config = TypeVar("Config")
 Module = TypeVar("Module", bound=nn.Module)
 
 
-def build(config: MambaFCSConfig, seed: int) -> MambaFCS:
+class Architecture(NamedTuple):
+    """What makes a model: `model` from its config, the config from the name of a size and the number of classes.
+
+    `config` reads what `dataclasses.asdict` made of a config; it raises KeyError or TypeError for anything else, and
+    `sized` an `InputError` that lists the sizes.
+    """
+
+    model: Callable[[Any], ChangeModel]
+    config: Callable[[dict[str, Any]], ChangeConfig]
+    sized: Callable[[str, int], ChangeConfig]
+
+
+ARCHITECTURES = {MambaFCSConfig.architecture: Architecture(MambaFCS, mamba_fcs_config, mamba_fcs)}
+"""Every kind of change model, by the name that its config has, weights files record and --model takes."""
+
+
+def model_of(config: ChangeConfig) -> ChangeModel:
+    """The model of a config, as torch initialises it."""
+    return ARCHITECTURES[config.architecture].model(config)
+
+
+def build(config: ChangeConfig, seed: int) -> ChangeModel:
     """A model with fresh float32 weights on the CPU, in training mode; the same for the same seed."""
-    model = without_memory(MambaFCS, config)
+    model = without_memory(model_of, config)
     empty = {name: torch.empty_like(tensor, device="cpu") for name, tensor in model.state_dict().items()}
     model.load_state_dict(empty, assign=True)
     initialise(model, seed)
     return model
 
 
-def without_memory(kind: Callable[[Config], Module], config: Config) -> Module:
+def without_memory(kind: Callable[[Any], Module], config: ChangeConfig | EncoderConfig) -> Module:
     """A module whose weights have shapes but no memory; `load_state_dict(..., assign=True)` gives it weights."""
     with torch.device("meta"):
         return kind(config)
 
 
-def parameter_count(config: MambaFCSConfig | EncoderConfig) -> int:
+def parameter_count(config: ChangeConfig | EncoderConfig) -> int:
     """How many numbers training would change."""
     if isinstance(config, EncoderConfig):
         return _count(without_memory(Encoder, config))
-    return _count(without_memory(MambaFCS, config))
+    return _count(without_memory(model_of, config))
 
 
 def _count(module: nn.Module) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 from geofcs.errors import InputError
 
@@ -50,6 +50,12 @@ class EncoderConfig:
         """Channels of the four feature maps, shallowest first: C, 2C, 4C, 8C at strides 4, 8, 16, 32."""
         return tuple(self.width * 2**level for level in range(LEVELS))
 
+    @property
+    def said(self) -> str:
+        """A line on it for people."""
+        depths = ", ".join(map(str, self.depths))
+        return f"VMamba, width {self.width}, depths {depths}, ratio {self.ratio:g}"
+
 
 @dataclass(frozen=True)
 class BlockConfig:
@@ -78,6 +84,8 @@ class MambaFCSConfig:
     `change_guided_attention` and `fft` are False in the ablations of the paper that leave them out.
     """
 
+    architecture: ClassVar[str] = "mamba-fcs"
+
     encoder: EncoderConfig
     classes: int
     decoder_drop_path: float = 0.1
@@ -94,6 +102,15 @@ class MambaFCSConfig:
         """Whether the model only says changed or not."""
         return self.classes == 1
 
+    @property
+    def activations(self) -> int:
+        """About how many numbers a call holds at its peak, per position of the stride-4 map: see `activation_bytes`."""
+        return FLOATS_PER_WIDTH * self.encoder.width + FLOATS_PER_CLASS * self.classes
+
+
+ChangeConfig = MambaFCSConfig
+"""The config of any change model."""
+
 
 ENCODERS = {
     "tiny": EncoderConfig(96, (2, 2, 5, 2), 2.0, drop_path=0.2),
@@ -106,11 +123,17 @@ ENCODERS = {
 """The published VMamba encoders; those without a suffix are T[s2l5], S[s2l15] and B[s2l15], which Mamba-FCS uses."""
 
 
-def mamba_fcs(encoder: str, classes: int) -> MambaFCSConfig:
-    """Mamba-FCS on a published encoder, by its name in `ENCODERS`."""
-    if encoder not in ENCODERS:
-        raise InputError(f"no encoder is called {encoder!r}; known are {', '.join(ENCODERS)}")
-    return MambaFCSConfig(ENCODERS[encoder], classes)
+PICO = "pico"
+"""The size of a model that is ours."""
+
+
+def mamba_fcs(size: str, classes: int) -> MambaFCSConfig:
+    """Mamba-FCS on a published encoder, by its name in `ENCODERS`, or our `pico`."""
+    if size == PICO:
+        return pico(classes)
+    if size not in ENCODERS:
+        raise InputError(f"no size of Mamba-FCS is called {size!r}; known: {PICO}, {', '.join(ENCODERS)}")
+    return MambaFCSConfig(ENCODERS[size], classes)
 
 
 PICO_WIDTH = 24
@@ -146,14 +169,14 @@ FLOATS_PER_CLASS = 32
 """Memory of a model call, fitted to peaks measured on a CPU; see `activation_bytes`."""
 
 
-def activation_bytes(config: MambaFCSConfig, tile: int, batch: int) -> int:
+def activation_bytes(config: ChangeConfig, tile: int, batch: int) -> int:
     """Memory in bytes that scoring `batch` pairs of float32 tiles takes beside the weights, within about 30 %.
 
-    Per position of the stride-4 map 36 numbers per channel (features of both dates, guides, an MLP's hidden layer, the
-    convolutions' scratch) and 32 per class (logits and scores of 16 pixels), and what does not grow. Peaks of resident
+    What does not grow, and per position of the stride-4 map the config's `activations`. Mamba-FCS has 36 per channel
+    (features of both dates, guides, an MLP's hidden layer, the convolutions' scratch) and 32 per class (logits and
+    scores of 16 pixels). Peaks of resident
     memory as measured, and the formula's, in MB: `pico` at 512 pixels 90 to 111 (91), two of them 135 to 172 (163), at
     768 182 to 208 (180), width 48 at 512 137 (148), Tiny at 512 257 (261), Base at 512 294 (337).
     """
     positions = batch * math.ceil(tile / 4) ** 2
-    numbers = FLOATS_PER_WIDTH * config.encoder.width + FLOATS_PER_CLASS * config.classes
-    return FIXED_BYTES + 4 * positions * numbers
+    return FIXED_BYTES + 4 * positions * config.activations

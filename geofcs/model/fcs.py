@@ -11,13 +11,16 @@ from geofcs.model.config import MambaFCSConfig
 from geofcs.model.decoders import ChangeDecoder, LandCoverDecoder, enlarge
 from geofcs.model.encoder import Encoder, Normalise
 from geofcs.model.fusion import PyramidFusion
-from geofcs.model.interface import Logits
+from geofcs.model.interface import ChangeModel, Logits
 
 CHANGE_CLASSES = 2
 
 
-class MambaFCS(nn.Module):
+class MambaFCS(ChangeModel):
     """The whole model; with one class only (`config.is_binary`) just encoder, change decoder and change head."""
+
+    config: MambaFCSConfig
+    encoder: Encoder
 
     def __init__(self, config: MambaFCSConfig) -> None:
         super().__init__()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from torch import Tensor
+from torch import Tensor, nn
+
+from geofcs.model.config import ChangeConfig
 
 
 class Logits(NamedTuple):
@@ -17,6 +19,16 @@ class Logits(NamedTuple):
     change: Tensor
     t1: Tensor | None
     t2: Tensor | None
+
+
+class ChangeModel(nn.Module):
+    """A model of any architecture: two batches of images (b, 3, h, w), RGB 0-255, to logits.
+
+    Parts of the same name do the same thing: `encoder`, and `land_cover_head`, whose outputs are the classes.
+    """
+
+    config: ChangeConfig
+    encoder: nn.Module
 
 
 class Scores(NamedTuple):

@@ -1,12 +1,13 @@
-"""The one table between our names of tensors and those in published checkpoints."""
+"""The tables between our names of tensors and those in published checkpoints."""
 
 from __future__ import annotations
 
 import itertools
 import re
 
-NAMES = {
-    # ours: published; # stands for a number; rows apply in this order
+# ours: published; # stands for a number; rows apply in this order
+
+VMAMBA = {
     "encoder.patch_embedding.first.conv": "encoder.patch_embed.0",
     "encoder.patch_embedding.first.norm": "encoder.patch_embed.2",
     "encoder.patch_embedding.second.conv": "encoder.patch_embed.5",
@@ -29,6 +30,16 @@ NAMES = {
     "mlp_norm": "norm2",
     "mlp.widen": "mlp.fc1",
     "mlp.narrow": "mlp.fc2",
+}
+
+RESIDUAL_BLOCK = {
+    "first.conv": "conv1",
+    "first.norm": "bn1",
+    "second.conv": "conv2",
+    "second.norm": "bn2",
+}
+
+MAMBA_FCS = {
     # pyramid fusion
     "near.conv": "branch1.0",
     "near.norm": "branch1.1",
@@ -52,10 +63,6 @@ NAMES = {
     "channel_gate": "ch_gate",
     "spatial_gate": "sp_gate",
     # residual block
-    "first.conv": "conv1",
-    "first.norm": "bn1",
-    "second.conv": "conv2",
-    "second.norm": "bn2",
     "excitation.narrow": "se.excitation.0",
     "excitation.widen": "se.excitation.2",
     # change decoder: our levels count from the shallowest, 0; published ones from 1, some from the deepest
@@ -91,9 +98,15 @@ NAMES = {
 }
 
 
-def published_name(ours: str) -> str:
-    """What the checkpoints of Mamba-FCS call a tensor of ours."""
-    for pattern, replacement in _ROWS:
+NAMES = {
+    "mamba-fcs": VMAMBA | RESIDUAL_BLOCK | MAMBA_FCS,
+}
+"""By architecture."""
+
+
+def published_name(ours: str, architecture: str) -> str:
+    """What the released checkpoints of an architecture call a tensor of ours."""
+    for pattern, replacement in _ROWS[architecture]:
         ours = pattern.sub(replacement, ours)
     return ours
 
@@ -114,4 +127,6 @@ def _row(ours: str, published: str) -> tuple[re.Pattern[str], str]:
     return re.compile(rf"(?<![^.]){pattern}(?![^.])"), re.sub("#", lambda _: rf"\{next(numbers)}", published)
 
 
-_ROWS = [_row(ours, published) for ours, published in NAMES.items()]
+_ROWS = {
+    architecture: [_row(ours, published) for ours, published in names.items()] for architecture, names in NAMES.items()
+}

@@ -1,4 +1,4 @@
-"""Import of published checkpoints: Mamba-FCS for any classes, its binary variant, and VMamba encoders.
+"""Import of published checkpoints: models of every architecture for any classes, and VMamba encoders.
 
 Files are read with `weights_only=True` and never otherwise. Every tensor must be there in its shape, and none beside
 them but for the dead `*.cross_attn.*` of Mamba-FCS and the classifier of VMamba.
@@ -11,19 +11,20 @@ import re
 import struct
 import warnings
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from geofcs.classes import ClassScheme
 from geofcs.errors import InputError, UsageError
-from geofcs.model.build import without_memory
-from geofcs.model.config import ENCODERS, EncoderConfig, MambaFCSConfig
+from geofcs.model.build import model_of, without_memory
+from geofcs.model.config import ENCODERS, ChangeConfig, EncoderConfig, MambaFCSConfig
 from geofcs.model.encoder import Encoder
-from geofcs.model.fcs import MambaFCS
+from geofcs.model.interface import ChangeModel
 from geofcs.model.names import published_name, published_shapes
 from geofcs.model.weights import EncoderInfo, WeightsInfo, check_tensors, save_encoder, save_weights
 
@@ -39,8 +40,11 @@ PUBLISHED_TILES = {"landsat": 416}
 USUAL_TILE = 512
 """Pixels a side that the published models were trained at, by class scheme and otherwise."""
 
+VMAMBA_SIGN = "patch_embed.5.weight"
+"""A tensor of VMamba's classifiers that no whole model has under this name."""
+
 BINARY_NAMES = {"decoder.": "decoder_bcd.", "main_clf.": "main_clf_cd."}
-"""Beginnings of names in the binary variant, and what the full model calls the same parts."""
+"""Beginnings of names in the binary variant of Mamba-FCS, and what the full model calls the same parts."""
 
 UNREADABLE = (
     pickle.UnpicklingError, zipfile.BadZipFile, struct.error, EOFError, RuntimeError, ValueError, TypeError,
@@ -63,14 +67,15 @@ def import_published(
     every tensor that does not fit; `UsageError` where a whole model comes without its classes.
     """
     tensors = read_checkpoint(path)
-    if "patch_embed.5.weight" in tensors:
+    if is_encoder(tensors):
         encoder, encoder_config = published_encoder(path, tensors)
         return save_encoder(out, encoder, encoder_config, f"by the authors of VMamba, to classify ({path.name})", dtype)
     if classes is None:
         raise UsageError(f"{path}: holds a whole model: say --classes second, landsat or binary")
     model, config = published_model(path, tensors, classes)
     tile = tile or PUBLISHED_TILES.get(classes.name, USUAL_TILE)
-    return save_weights(out, model, config, classes, tile, f"by the authors of Mamba-FCS ({path.name})", dtype)
+    authors = RELEASED[config.architecture].authors
+    return save_weights(out, model, config, classes, tile, f"by the authors of {authors} ({path.name})", dtype)
 
 
 def read_checkpoint(path: Path) -> Tensors:
@@ -92,20 +97,38 @@ def read_checkpoint(path: Path) -> Tensors:
     return _plain_names(_tensors(path, content))
 
 
-def published_model(path: Path, tensors: Tensors, classes: ClassScheme) -> tuple[MambaFCS, MambaFCSConfig]:
-    """The Mamba-FCS that published tensors make, in eval mode."""
-    if not any(name.startswith("main_clf_cd.") for name in tensors):
-        first = next(iter(tensors))
-        raise InputError(f"{path}: is neither a Mamba-FCS nor a VMamba checkpoint; its first tensor is {first}")
-    tensors = {name: tensor for name, tensor in tensors.items() if ".cross_attn." not in name}
-    is_binary = not any(name.startswith("aux_clf.") for name in tensors)
-    count = 1 if is_binary else _length(path, tensors, "aux_clf.final_conv.0.weight", 0)
+def published_model(path: Path, tensors: Tensors, classes: ClassScheme) -> tuple[ChangeModel, ChangeConfig]:
+    """The model that a checkpoint's tensors make, in eval mode. Raises `InputError` as `import_published` does."""
+    architecture = architecture_of(path, tensors)
+    count = class_count(path, tensors)
     if count != classes.count:
         raise InputError(f"{path}: was made for {count} classes, but {classes.name} has {classes.count}: see --classes")
-    config = MambaFCSConfig(_encoder_config(path, tensors), count)
-    model = without_memory(MambaFCS, config)
-    _fill(path, model, tensors, prefix="")
+    tensors = RELEASED[architecture].as_released(tensors)
+    config = RELEASED[architecture].config(path, tensors, count)
+    model = without_memory(model_of, config)
+    _fill(path, model, tensors, architecture)
     return model.eval(), config
+
+
+def is_encoder(tensors: Tensors) -> bool:
+    """Whether they are a classifier's, of which the encoder is taken."""
+    return VMAMBA_SIGN in tensors
+
+
+def architecture_of(path: Path, tensors: Tensors) -> str:
+    """The architecture of a released model, by tensors that no other has; raises `InputError`."""
+    for architecture, released in RELEASED.items():
+        if any(sign in tensors for sign in released.signs):
+            return architecture
+    signs = "; ".join(f"{name} has {' or '.join(released.signs)}" for name, released in RELEASED.items())
+    raise InputError(f"{path}: holds no model that is known here: {signs}; a VMamba encoder has {VMAMBA_SIGN}")
+
+
+def class_count(path: Path, tensors: Tensors) -> int:
+    """K of a released model, 1 for a binary one, which lacks the head."""
+    head = RELEASED[architecture_of(path, tensors)].head
+    has_head = any(name.startswith(f"{head.split('.')[0]}.") for name in tensors)
+    return _length(path, tensors, head, 0) if has_head else 1
 
 
 def published_encoder(path: Path, tensors: Tensors) -> tuple[Encoder, EncoderConfig]:
@@ -113,16 +136,18 @@ def published_encoder(path: Path, tensors: Tensors) -> tuple[Encoder, EncoderCon
     tensors = {f"encoder.{name}": tensor for name, tensor in tensors.items() if not name.startswith("classifier.")}
     config = _encoder_config(path, tensors)
     encoder = without_memory(Encoder, config)
-    norms = {published_name(f"encoder.norms.{level}"): width for level, width in enumerate(config.widths)}
+    norms = {published_name(f"encoder.norms.{level}", "mamba-fcs"): width for level, width in enumerate(config.widths)}
     fresh = {f"{norm}.weight": torch.ones(width) for norm, width in norms.items()}
     fresh |= {f"{norm}.bias": torch.zeros(width) for norm, width in norms.items()}
-    _fill(path, encoder, fresh | tensors, prefix="encoder.")
+    _fill(path, encoder, fresh | tensors, "mamba-fcs", prefix="encoder.")
     return encoder, config
 
 
-def _fill(path: Path, module: nn.Module, tensors: Tensors, prefix: str) -> None:
-    """Give a module without memory published tensors; `prefix` is where it sits in a Mamba-FCS."""
-    wanted = {name: (published_name(prefix + name), tensor) for name, tensor in module.state_dict().items()}
+def _fill(path: Path, module: nn.Module, tensors: Tensors, architecture: str, prefix: str = "") -> None:
+    """Give a module without memory published tensors; `prefix` is where it sits in a model of the architecture."""
+    wanted = {
+        name: (published_name(prefix + name, architecture), tensor) for name, tensor in module.state_dict().items()
+    }
     found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     shapes = {}
     for name, (published, tensor) in wanted.items():
@@ -177,10 +202,43 @@ def _tensors(path: Path, content: object) -> Tensors:
 
 
 def _plain_names(tensors: Tensors) -> Tensors:
-    """Names without what training put before them, those of the binary variant as in the whole model."""
+    """Names without what training put before them."""
     for prefix in PREFIXES:
         if all(name.startswith(prefix) for name in tensors):
             tensors = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
+    return tensors
+
+
+def _mamba_fcs_as_released(tensors: Tensors) -> Tensors:
+    """Names of the binary variant as in the whole model, dead tensors left out."""
     for binary, whole in BINARY_NAMES.items():
         tensors = {re.sub(f"^{re.escape(binary)}", whole, name): tensor for name, tensor in tensors.items()}
-    return tensors
+    return {name: tensor for name, tensor in tensors.items() if ".cross_attn." not in name}
+
+
+def _mamba_fcs_config(path: Path, tensors: Tensors, classes: int) -> MambaFCSConfig:
+    return MambaFCSConfig(_encoder_config(path, tensors), classes)
+
+
+class Released(NamedTuple):
+    """What is known of an architecture's released checkpoints.
+
+    `signs` are names of tensors of which a checkpoint has one and no other architecture has any, `head` is a tensor
+    whose first axis are the classes. `as_released` gives tensors their usual names and leaves out what is dead;
+    `config` reads all sizes from such tensors, given the number of classes.
+    """
+
+    authors: str
+    signs: tuple[str, ...]
+    head: str
+    as_released: Callable[[Tensors], Tensors]
+    config: Callable[[Path, Tensors, int], ChangeConfig]
+
+
+RELEASED = {
+    "mamba-fcs": Released(
+        "Mamba-FCS", ("main_clf_cd.final_conv.0.weight", "main_clf.final_conv.0.weight"), "aux_clf.final_conv.0.weight",
+        _mamba_fcs_as_released, _mamba_fcs_config,
+    ),
+}  # fmt: skip
+"""By architecture."""

@@ -22,17 +22,16 @@ from torch import Tensor, nn
 
 from geofcs.classes import ClassScheme, LandCover
 from geofcs.errors import InputError, OutputError
-from geofcs.model.build import without_memory
-from geofcs.model.config import Colour, EncoderConfig, MambaFCSConfig, encoder_config, mamba_fcs_config
+from geofcs.model.build import ARCHITECTURES, model_of, without_memory
+from geofcs.model.config import ChangeConfig, Colour, EncoderConfig, encoder_config
 from geofcs.model.encoder import Encoder
-from geofcs.model.fcs import MambaFCS
+from geofcs.model.interface import ChangeModel
 
 FORMAT = 1
 """The version of the metadata that this code writes, and the newest it reads."""
 
 METADATA = "geofcs"
 
-MAMBA_FCS = "mamba-fcs"
 VMAMBA_ENCODER = "vmamba-encoder"
 
 
@@ -44,12 +43,16 @@ class WeightsInfo:
     the tensors.
     """
 
-    architecture: str
-    config: MambaFCSConfig
+    config: ChangeConfig
     classes: ClassScheme
     tile: int
     trained: str
     sha256: str
+
+    @property
+    def architecture(self) -> str:
+        """The name of the kind of model."""
+        return self.config.architecture
 
     @property
     def mean_colours(self) -> tuple[Colour, Colour]:
@@ -72,7 +75,7 @@ class EncoderInfo:
 class LoadedWeights:
     """A model with its weights, float32 on the CPU, in eval mode."""
 
-    model: MambaFCS
+    model: ChangeModel
     info: WeightsInfo
 
 
@@ -96,7 +99,7 @@ def read_weights_info(path: Path) -> WeightsInfo:
 def load_weights(path: Path) -> LoadedWeights:
     """The model that a file holds. Raises `InputError` as `read_info` does, and where tensors do not fit the config."""
     info = read_weights_info(path)
-    model = without_memory(MambaFCS, info.config)
+    model = without_memory(model_of, info.config)
     _fill(model, path, info.sha256)
     return LoadedWeights(model.eval(), info)
 
@@ -113,8 +116,8 @@ def load_encoder(path: Path) -> Encoder:
 
 def save_weights(
     path: Path,
-    model: MambaFCS,
-    config: MambaFCSConfig,
+    model: ChangeModel,
+    config: ChangeConfig,
     classes: ClassScheme,
     tile: int,
     trained: str,
@@ -125,12 +128,12 @@ def save_weights(
         raise InputError(f"{classes.name} has {classes.count} classes, the model {config.classes}")
     covers = [asdict(cover) for cover in classes.land_covers]
     content = {"classes": {"name": classes.name, "land_covers": covers}, "tile": tile, "trained": trained}
-    sha256 = _write(path, MAMBA_FCS, model, asdict(config), content, dtype)
-    return WeightsInfo(MAMBA_FCS, config, classes, tile, trained, sha256)
+    sha256 = _write(path, config.architecture, model, asdict(config), content, dtype)
+    return WeightsInfo(config, classes, tile, trained, sha256)
 
 
 def save_encoder(
-    path: Path, encoder: Encoder, config: EncoderConfig, trained: str, dtype: torch.dtype = torch.float32
+    path: Path, encoder: nn.Module, config: EncoderConfig, trained: str, dtype: torch.dtype = torch.float32
 ) -> EncoderInfo:
     """Write a bare encoder in the same way."""
     sha256 = _write(path, VMAMBA_ENCODER, encoder, asdict(config), {"trained": trained}, dtype)
@@ -241,12 +244,10 @@ def _weights_info(header: dict[str, Any]) -> WeightsInfo:
     classes = ClassScheme(
         header["classes"]["name"], tuple(LandCover(cover["name"], tuple(cover["colour"])) for cover in covers)
     )
-    config = mamba_fcs_config(header["config"])
+    config = ARCHITECTURES[header["architecture"]].config(header["config"])
     if classes.count != config.classes:
         raise ValueError(f"{classes.count} classes are named, the model has {config.classes}")
-    return WeightsInfo(
-        header["architecture"], config, classes, int(header["tile"]), header["trained"], header["sha256"]
-    )
+    return WeightsInfo(config, classes, int(header["tile"]), header["trained"], header["sha256"])
 
 
 def _encoder_info(header: dict[str, Any]) -> EncoderInfo:
@@ -255,7 +256,7 @@ def _encoder_info(header: dict[str, Any]) -> EncoderInfo:
 
 
 READERS: dict[str, Callable[[dict[str, Any]], WeightsInfo | EncoderInfo]] = {
-    MAMBA_FCS: _weights_info,
+    **dict.fromkeys(ARCHITECTURES, _weights_info),
     VMAMBA_ENCODER: _encoder_info,
 }
 """How the description of each architecture is read."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveInt, ValidationError
@@ -37,8 +37,9 @@ class DataConfig(Section):
 
 
 class ModelConfig(Section):
-    """Size and parts of the model; None stands for what the size says itself."""
+    """Kind, size and parts of the model; None stands for what the size says itself."""
 
+    architecture: Literal["mamba-fcs"]
     size: str
     width: PositiveInt | None
     depths: Depths | None
@@ -134,14 +135,31 @@ class RunConfig(Section):
     output: OutputConfig
 
 
-def recipe_file(dataset: str, recipe: str | None) -> Path:
-    """The config that ships for a dataset: `landsat.yaml`, or `landsat_published.yaml` for the recipe "published"."""
-    folder = configs_folder()
-    path = folder / f"{dataset if recipe is None else f'{dataset}_{recipe}'}.yaml"
+USUAL_ARCHITECTURE = "mamba-fcs"
+"""Its configs are called as datasets are; those of other architectures begin with the architecture."""
+
+
+def recipe_file(dataset: str, recipe: str | None, architecture: str | None = None) -> Path:
+    """The config that ships for a dataset, a recipe and an architecture.
+
+    `landsat.yaml`, `landsat_published.yaml` for the recipe "published", `changemamba_landsat.yaml` for that model.
+    """
+    folder, rival = configs_folder(), architecture not in (None, USUAL_ARCHITECTURE)
+    path = folder / ("_".join(filter(None, (architecture if rival else None, dataset, recipe))) + ".yaml")
     if not path.exists():
-        known = ", ".join(sorted(each.stem.replace("_", " --recipe ") for each in folder.glob("*.yaml")))
-        raise UsageError(f"there is no config for --dataset {path.stem.replace('_', ' --recipe ')}; known: {known}")
+        model = f" --model {architecture}" if architecture else ""
+        asked = f"--dataset {dataset}{f' --recipe {recipe}' if recipe else ''}{model}"
+        known = ", ".join(sorted(_asked_for(each.stem) for each in folder.glob("*.yaml")))
+        raise UsageError(f"there is no config for {asked}; known: {known}")
     return path
+
+
+def _asked_for(stem: str) -> str:
+    """What to type behind --dataset for a config that ships."""
+    first, _, rest = stem.partition("_")
+    if first in get_args(ModelConfig.model_fields["architecture"].annotation):
+        return f"{rest.replace('_', ' --recipe ')} --model {first}"
+    return stem.replace("_", " --recipe ")
 
 
 def configs_folder() -> Path:

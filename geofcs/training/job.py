@@ -13,7 +13,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from geofcs.classes import ClassScheme
 from geofcs.errors import InputError
-from geofcs.model.fcs import MambaFCS
+from geofcs.model.interface import ChangeModel
 from geofcs.scoring import chosen_device
 from geofcs.training.config import RunConfig, TrainConfig
 from geofcs.training.order import Share
@@ -34,7 +34,7 @@ class Job:
     fabric: Fabric
     config: RunConfig
     classes: ClassScheme
-    model: MambaFCS
+    model: ChangeModel
     wrapped: Any
     optimizer: AdamW
     stepper: Any
@@ -52,9 +52,9 @@ class Job:
         return bool(self.fabric.is_global_zero)
 
     @property
-    def judged(self) -> MambaFCS:
+    def judged(self) -> ChangeModel:
         """The model that is validated and written: the average, if there is one."""
-        return self.model if self.average is None else cast(MambaFCS, self.average.module)
+        return self.model if self.average is None else cast(ChangeModel, self.average.module)
 
 
 def launched(train: TrainConfig) -> Fabric:
@@ -87,11 +87,11 @@ def share_of(train: TrainConfig, rank: int, ranks: int) -> Share:
     return Share(rank, ranks, train.accumulate, train.batch // parts)
 
 
-def job_of(fabric: Fabric, config: RunConfig, classes: ClassScheme, model: MambaFCS) -> Job:
+def job_of(fabric: Fabric, config: RunConfig, classes: ClassScheme, model: ChangeModel) -> Job:
     """Everything on its device. With several GPUs, batch norm sees the whole batch, as on one."""
     share = share_of(config.train, fabric.global_rank, fabric.world_size)
     if fabric.world_size > 1 and fabric.device.type == "cuda":
-        model = cast(MambaFCS, nn.SyncBatchNorm.convert_sync_batchnorm(model))  # type: ignore[no-untyped-call]
+        model = cast(ChangeModel, nn.SyncBatchNorm.convert_sync_batchnorm(model))  # type: ignore[no-untyped-call]
     model.to(fabric.device).train()
     average = None if config.train.ema is None else averaged(model, config.train.ema)
     optimizer = AdamW(model.parameters(), lr=config.train.lr, weight_decay=config.train.weight_decay)

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from torch import Tensor, nn
+from torch import nn
 
 from geofcs.classes import SCHEMES, ClassScheme
 from geofcs.errors import InputError
 from geofcs.model.build import build
-from geofcs.model.config import ENCODERS, EncoderConfig, MambaFCSConfig, mamba_fcs, pico
-from geofcs.model.encoder import Encoder
-from geofcs.model.fcs import MambaFCS
-from geofcs.model.published import published_encoder, published_model, read_checkpoint
+from geofcs.model.config import ChangeConfig, EncoderConfig, MambaFCSConfig, mamba_fcs
+from geofcs.model.interface import ChangeModel
+from geofcs.model.published import Tensors, class_count, is_encoder, published_encoder, published_model, read_checkpoint
 from geofcs.model.weights import EncoderInfo, load_encoder, load_weights, read_info
 from geofcs.training.config import ModelConfig
 
-PICO = "pico"
 AS_WEIGHTS = "weights"
 """The size that stands for "that of the file in model.weights"."""
-
-PUBLISHED_ENCODER_KEY = "patch_embed.5.weight"
 
 REMADE = ("land_cover_head", "t1_decoder", "t2_decoder")
 """Parts that another model may have differently, or not at all: the head that knows the classes, and what feeds it."""
@@ -31,52 +28,72 @@ REMADE = ("land_cover_head", "t1_decoder", "t2_decoder")
 class Start(NamedTuple):
     """A model in training mode on the CPU, and a sentence on where its weights come from."""
 
-    model: MambaFCS
+    model: ChangeModel
     said: str
 
 
 class Trained(NamedTuple):
-    """What a file holds: a module, its encoder's sizes, and the classes that a whole model was trained for."""
+    """What a file holds: a whole model or an encoder alone, and the classes that a whole model was trained for."""
 
-    module: Encoder | MambaFCS
-    encoder: EncoderConfig
+    module: nn.Module
+    config: ChangeConfig | EncoderConfig
     classes: ClassScheme | None
 
 
 def starting_model(config: ModelConfig, classes: ClassScheme, seed: int) -> Start:
     """The model that a config asks for. Raises `InputError` where the weights' sizes are not those of the config."""
     trained = None if config.weights is None else _read(config.weights)
-    sizes = model_sizes(config, classes, None if trained is None else trained.encoder)
+    sizes = model_sizes(config, classes, None if trained is None else trained.config)
     model = build(sizes, seed)
     if trained is None or config.weights is None:
         return Start(model, "the weights are fresh")
-    _check_sizes(config.weights, trained.encoder, sizes.encoder)
-    if isinstance(trained.module, Encoder):
+    _check_sizes(config.weights, _encoder_of(trained.config), sizes.encoder)
+    if isinstance(trained.config, EncoderConfig):
         model.encoder.load_state_dict(trained.module.state_dict())
         return Start(model, f"the encoder is that of {config.weights.name}, all else is fresh")
+    if trained.config.architecture != sizes.architecture:
+        _copy(config.weights, "encoder", trained.module.get_submodule("encoder"), model.encoder)
+        whose = f"{config.weights.name}, a {trained.config.architecture}"
+        return Start(model, f"the encoder is that of {whose}, all else is fresh")
     return Start(model, _take_over(config.weights, model, trained.module, classes, trained.classes))
 
 
-def model_sizes(config: ModelConfig, classes: ClassScheme, trained: EncoderConfig | None = None) -> MambaFCSConfig:
-    """The sizes that a config asks for; `trained` is the encoder of its weights, if it names some."""
-    if config.size == AS_WEIGHTS:
-        if trained is None:
-            raise InputError("model.size is that of the weights, but model.weights names none")
-        sizes = MambaFCSConfig(trained, classes.count)
-    elif config.size == PICO:
-        sizes = pico(classes.count)
-    elif config.size in ENCODERS:
-        sizes = mamba_fcs(config.size, classes.count)
+def model_sizes(
+    config: ModelConfig, classes: ClassScheme, trained: ChangeConfig | EncoderConfig | None = None
+) -> ChangeConfig:
+    """The sizes that a config asks for; `trained` are those of its weights, if it names some."""
+    if config.size == AS_WEIGHTS and trained is None:
+        raise InputError("model.size is that of the weights, but model.weights names none")
+    return SIZED[config.architecture](config, classes.count, trained)
+
+
+def _mamba_fcs(config: ModelConfig, classes: int, trained: ChangeConfig | EncoderConfig | None) -> ChangeConfig:
+    if config.size == AS_WEIGHTS and trained is not None:
+        sizes = MambaFCSConfig(_encoder_of(trained), classes)
     else:
-        raise InputError(f"model.size: no model is called {config.size!r}; known: {PICO}, {', '.join(ENCODERS)}")
-    usual = sizes.encoder
-    encoder = replace(
+        sizes = mamba_fcs(config.size, classes)
+    encoder = _with_settings(sizes.encoder, config)
+    return replace(sizes, encoder=encoder, change_guided_attention=config.change_guided_attention, fft=config.fft)
+
+
+SIZED: dict[str, Callable[[ModelConfig, int, ChangeConfig | EncoderConfig | None], ChangeConfig]] = {
+    MambaFCSConfig.architecture: _mamba_fcs,
+}
+"""From the keys of a training config to a model's, by architecture: which keys matter, each says itself."""
+
+
+def _with_settings(usual: EncoderConfig, config: ModelConfig) -> EncoderConfig:
+    """An encoder with what the config says in place of its own."""
+    return replace(
         usual,
         width=usual.width if config.width is None else config.width,
         depths=usual.depths if config.depths is None else config.depths,
         drop_path=usual.drop_path if config.drop_path is None else config.drop_path,
     )
-    return replace(sizes, encoder=encoder, change_guided_attention=config.change_guided_attention, fft=config.fft)
+
+
+def _encoder_of(config: ChangeConfig | EncoderConfig) -> EncoderConfig:
+    return config if isinstance(config, EncoderConfig) else config.encoder
 
 
 def _read(path: Path) -> Trained:
@@ -85,20 +102,19 @@ def _read(path: Path) -> Trained:
         info = read_info(path)
         if isinstance(info, EncoderInfo):
             return Trained(load_encoder(path), info.config, None)
-        return Trained(load_weights(path).model, info.config.encoder, info.classes)
+        return Trained(load_weights(path).model, info.config, info.classes)
     tensors = read_checkpoint(path)
-    if PUBLISHED_ENCODER_KEY in tensors:
+    if is_encoder(tensors):
         encoder, sizes = published_encoder(path, tensors)
         return Trained(encoder, sizes, None)
     classes = _published_classes(path, tensors)
     model, whole = published_model(path, tensors, classes)
-    return Trained(model, whole.encoder, classes)
+    return Trained(model, whole, classes)
 
 
-def _published_classes(path: Path, tensors: dict[str, Tensor]) -> ClassScheme:
-    """The published scheme with as many classes as the checkpoint's land-cover head, binary where it has none."""
-    head = tensors.get("aux_clf.final_conv.0.weight")
-    count = 1 if head is None else len(head)
+def _published_classes(path: Path, tensors: Tensors) -> ClassScheme:
+    """The published scheme with as many classes as a checkpoint's model."""
+    count = class_count(path, tensors)
     for scheme in SCHEMES.values():
         if scheme.count == count:
             return scheme
@@ -114,7 +130,7 @@ def _check_sizes(path: Path, trained: EncoderConfig, wanted: EncoderConfig) -> N
 
 
 def _take_over(
-    path: Path, model: MambaFCS, trained: MambaFCS, classes: ClassScheme, trained_classes: ClassScheme | None
+    path: Path, model: ChangeModel, trained: nn.Module, classes: ClassScheme, trained_classes: ClassScheme | None
 ) -> str:
     """Copy part by part; what depends on classes that differ stays fresh, and the sentence says so."""
     old, new = dict(trained.named_children()), dict(model.named_children())
@@ -138,6 +154,6 @@ def _copy(path: Path, name: str, old: nn.Module, new: nn.Module) -> None:
     if different:
         raise InputError(
             f"{path}: its {name} has other tensors than the config's model: {len(different)} differ, such as "
-            f"{different[0]}; see model.fft and model.change_guided_attention"
+            f"{different[0]}; see the keys of model"
         )
     new.load_state_dict(old.state_dict())

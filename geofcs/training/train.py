@@ -13,8 +13,8 @@ from lightning_fabric import Fabric
 
 from geofcs.classes import scheme_from_json, scheme_to_json
 from geofcs.errors import ComputeError, InputError, OutputError
-from geofcs.model.build import build
-from geofcs.model.config import mamba_fcs_config
+from geofcs.model.build import ARCHITECTURES, build
+from geofcs.model.config import MambaFCSConfig
 from geofcs.model.weights import save_weights
 from geofcs.training.batches import Batch
 from geofcs.training.checkpoint import Checkpoints, Facts
@@ -101,7 +101,9 @@ def _resumed(fabric: Fabric, config: RunConfig, sets: Sets, run: Path) -> tuple[
     classes = scheme_from_json(facts["classes"])
     if classes != sets.classes:
         raise InputError(f"{run}: was trained for the classes of {classes.name}, the data has {sets.classes.name}")
-    job = job_of(fabric, config, classes, build(mamba_fcs_config(facts["model"]), config.train.seed))
+    # States written when there was one architecture do not name it.
+    architecture = ARCHITECTURES[facts.get("architecture", MambaFCSConfig.architecture)]
+    job = job_of(fabric, config, classes, build(architecture.config(facts["model"]), config.train.seed))
     try:
         restore(tensors, job.model, job.optimizer, job.average)
     except (KeyError, RuntimeError) as error:
@@ -187,6 +189,7 @@ class Run:
         if job.leads:
             facts: Facts = {
                 "progress": asdict(progress),
+                "architecture": job.model.config.architecture,
                 "model": asdict(job.model.config),
                 "classes": scheme_to_json(job.classes),
                 "seed": job.config.train.seed,

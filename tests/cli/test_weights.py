@@ -34,7 +34,7 @@ def checkpoint(tmp_path: Path) -> Path:
     path = tmp_path / "published.pth"
     model = build(SMALL, seed=0)
     tensors = {
-        published_name(name): tensor.reshape(published_shapes(name, tuple(tensor.shape))[0])
+        published_name(name, model.config.architecture): tensor.reshape(published_shapes(name, tuple(tensor.shape))[0])
         for name, tensor in model.state_dict().items()
     }
     torch.save(tensors, path)

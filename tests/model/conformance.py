@@ -33,13 +33,15 @@ def published_weight(name: str, shape: tuple[int, ...]) -> Tensor:
     return torch.from_numpy(np.asarray(fill.weight(name, shape)))
 
 
-def fill_block(block: nn.Module, name: str, keys: str, ours: str = "", published: str = "") -> None:
+def fill_block(
+    block: nn.Module, name: str, keys: str, ours: str = "", published: str = "", architecture: str = "mamba-fcs"
+) -> None:
     """Give a block the weights of a case, `keys` being its published tensors.
 
     `ours` and `published` are what a whole model puts before the names that begin at this block.
     """
     shapes = {key: tuple(shape) for key, shape in json.loads(keys).items() if "cross_attn" not in key}
-    names = {key: published_name(ours + key).removeprefix(published) for key in block.state_dict()}
+    names = {key: published_name(ours + key, architecture).removeprefix(published) for key in block.state_dict()}
     assert set(names.values()) == shapes.keys()
     block.load_state_dict(
         {

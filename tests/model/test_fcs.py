@@ -16,8 +16,7 @@ from geofcs.classes import LANDSAT, SECOND
 from geofcs.model.build import build
 from geofcs.model.config import IMAGENET, MambaFCSConfig, Normalisation, pico
 from geofcs.model.encoder import Normalise
-from geofcs.model.fcs import MambaFCS
-from geofcs.model.interface import Scores, scores_of
+from geofcs.model.interface import ChangeModel, Scores, scores_of
 from geofcs.model.published import import_published, published_model, read_checkpoint
 from geofcs.model.weights import load_weights
 from tests.model import fill
@@ -42,7 +41,7 @@ def write_checkpoint(path: Path, name: str, prefix: str = "", *, linears_as_conv
     torch.save({"state_dict": tensors} if prefix else tensors, path)
 
 
-def assert_published_numbers(model: MambaFCS, name: str) -> None:
+def assert_published_numbers(model: ChangeModel, name: str) -> None:
     """The model's features, guides and logits on the inputs of a case are the published ones."""
     expected = case(f"model_{name}")
     batch, bands, height, width = (int(n) for n in expected["shape"])
@@ -50,7 +49,7 @@ def assert_published_numbers(model: MambaFCS, name: str) -> None:
     model.normalise = Normalise((Normalisation((0, 0, 0), (1, 1, 1)),) * 2)
     seen: dict[str, list[Tensor]] = {}
     keep_output(model.encoder, "feature", seen)
-    keep_output(model.change_decoder, "guide", seen)
+    keep_output(model.get_submodule("change_decoder"), "guide", seen)
     with torch.inference_mode():
         logits = model(*images)
     seen["feature"] = [feature[:batch] for feature in seen["feature"]]
@@ -99,7 +98,7 @@ def pair(*shape: int) -> tuple[Tensor, Tensor]:
     return t1, t2
 
 
-def scores(model: MambaFCS, t1: Tensor, t2: Tensor) -> Scores:
+def scores(model: ChangeModel, t1: Tensor, t2: Tensor) -> Scores:
     with torch.inference_mode():
         return scores_of(model.eval()(t1, t2))
 

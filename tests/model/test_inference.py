@@ -14,10 +14,9 @@ from geofcs.classes import LANDSAT, SECOND, ClassScheme
 from geofcs.model.build import build
 from geofcs.model.config import MambaFCSConfig, Normalisation, pico
 from geofcs.model.encoder import Normalise
-from geofcs.model.fcs import MambaFCS
-from geofcs.model.inference import PreparedMambaFCS, pointwise, prepare
+from geofcs.model.inference import PREPARED, Forward, pointwise, prepare
 from geofcs.model.inference.choice import NAMES, pointwise_for
-from geofcs.model.interface import Logits
+from geofcs.model.interface import ChangeModel, Logits
 from geofcs.model.kernels import choice_for
 from geofcs.model.published import published_model
 from tests.model import fill
@@ -37,7 +36,7 @@ def pair(*shape: int, device: str = "cpu") -> tuple[Tensor, Tensor]:
     return t1.to(device), t2.to(device)
 
 
-def trained_a_little(config: MambaFCSConfig, device: str = "cpu") -> MambaFCS:
+def trained_a_little(config: MambaFCSConfig, device: str = "cpu") -> ChangeModel:
     """A model whose norms and biases are not those of a fresh one, so that folding them matters."""
     model = build(config, seed=0)
     generator = torch.Generator().manual_seed(2)
@@ -49,7 +48,7 @@ def trained_a_little(config: MambaFCSConfig, device: str = "cpu") -> MambaFCS:
     return model.eval().to(device)
 
 
-def released(keys: str, scheme: ClassScheme, name: str) -> tuple[MambaFCS, list[Tensor]]:
+def released(keys: str, scheme: ClassScheme, name: str) -> tuple[ChangeModel, list[Tensor]]:
     """A released model with conformance weights, and the images of its case, which are normalised already."""
     state = {key: published_weight(key, shape) for key, shape in manifest(keys).items()}
     model, _ = published_model("checkpoint.pth", state, scheme)  # type: ignore[arg-type]
@@ -58,6 +57,11 @@ def released(keys: str, scheme: ClassScheme, name: str) -> tuple[MambaFCS, list[
     return model.eval(), [
         torch.from_numpy(fill.image(f"{name}/{date}", (batch, bands, height, width))) for date in ("t1", "t2")
     ]
+
+
+def prepared(model: ChangeModel, dtype: torch.dtype) -> Forward:
+    """The model as inference runs it, unrecorded."""
+    return PREPARED[model.config.architecture](model, dtype)
 
 
 def outputs(model: Callable[[Tensor, Tensor], Logits], images: Any) -> list[Tensor]:
@@ -88,7 +92,7 @@ def exact_float32() -> Iterator[None]:
 @pytest.mark.parametrize(("height", "width"), [(32, 32), (61, 50), (64, 97)])
 def test_in_float32_the_numbers_are_the_modules(config: MambaFCSConfig, height: int, width: int, device: str) -> None:
     model, images = trained_a_little(config, device), pair(2, 3, height, width, device=device)
-    expected, found = outputs(model, images), outputs(PreparedMambaFCS(model, torch.float32), images)
+    expected, found = outputs(model, images), outputs(prepared(model, torch.float32), images)
     assert len(found) == len(expected)
     for one, other in zip(found, expected, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4 * float(other.abs().max()))
@@ -104,10 +108,10 @@ def test_the_released_models_keep_the_published_numbers_and_in_bfloat16_their_ma
 ) -> None:
     model, images = released(keys, scheme, name)
     model, images = model.to(device), [image.to(device) for image in images]
-    exact = outputs(PreparedMambaFCS(model, torch.float32), images)
+    exact = outputs(prepared(model, torch.float32), images)
     for key, logits in zip(("change", "t1", "t2"), exact, strict=True):
         assert_close(logits[..., ::4, ::4].cpu(), case(f"model_{name}")[key], 1e-4)
-    rounded = outputs(PreparedMambaFCS(model, torch.bfloat16), images)
+    rounded = outputs(prepared(model, torch.bfloat16), images)
     for logits, reference in zip(rounded, exact, strict=True):
         first, second = reference.softmax(1).topk(2, 1).values.unbind(1)
         sure = first - second > MARGIN
@@ -119,7 +123,7 @@ def test_the_released_models_keep_the_published_numbers_and_in_bfloat16_their_ma
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16], ids=str)
 def test_constant_images_and_inputs_far_out_of_range_give_finite_numbers(dtype: torch.dtype, device: str) -> None:
-    model = PreparedMambaFCS(trained_a_little(SMALL, device), dtype)
+    model = prepared(trained_a_little(SMALL, device), dtype)
     constant = torch.full((1, 3, 48, 40), 128.0, device=device)
     noise, _ = pair(1, 3, 48, 40, device=device)
     for images in ((constant, constant), (100 * noise, -100 * noise)):
@@ -136,7 +140,7 @@ def test_preparing_does_not_change_the_model() -> None:
 @on_gpu
 def test_a_recorded_model_gives_what_it_gives_unrecorded_for_every_shape() -> None:
     model = trained_a_little(SMALL, "cuda")
-    recorded, plain = prepare(model, torch.bfloat16), PreparedMambaFCS(model, torch.bfloat16)
+    recorded, plain = prepare(model, torch.bfloat16), prepared(model, torch.bfloat16)
     for shape in ((2, 3, 64, 64), (1, 3, 40, 48), (2, 3, 64, 64)):
         images = pair(*shape, device="cuda")
         found = [logits.clone() for logits in outputs(recorded, images)]

@@ -11,8 +11,7 @@ from torch import Tensor, nn
 
 from geofcs.model.build import build
 from geofcs.model.config import pico
-from geofcs.model.fcs import MambaFCS
-from geofcs.model.interface import Logits
+from geofcs.model.interface import ChangeModel, Logits
 from geofcs.model.kernels import choice_for
 from geofcs.model.layers import ChannelNorm, depthwise_silu, gelu_linear
 from geofcs.model.recording import recorded_training
@@ -112,7 +111,7 @@ def images(batch: int, size: int, device: str) -> tuple[Tensor, Tensor]:
     return t1.to(device), t2.to(device)
 
 
-def gradients(model: MambaFCS, call: Callable[[Tensor, Tensor], Logits], device: str) -> dict[str, Tensor]:
+def gradients(model: ChangeModel, call: Callable[[Tensor, Tensor], Logits], device: str) -> dict[str, Tensor]:
     """Of the mean square of all logits, by parameter."""
     model.zero_grad()
     logits = call(*images(2, 64, device))
@@ -121,7 +120,7 @@ def gradients(model: MambaFCS, call: Callable[[Tensor, Tensor], Logits], device:
     return {name: p.grad.clone().cpu() for name, p in model.named_parameters() if p.grad is not None}
 
 
-def without_chance(seed: int = 0) -> MambaFCS:
+def without_chance(seed: int = 0) -> ChangeModel:
     """A small model in training mode without stochastic depth."""
     model = build(pico(classes=5, width=16, depths=(1, 1, 1, 1)), seed)
     for module in model.modules():

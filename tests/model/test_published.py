@@ -16,9 +16,9 @@ from torch import Tensor
 
 from geofcs.classes import BINARY, LANDSAT, SECOND
 from geofcs.errors import InputError, UsageError
-from geofcs.model.build import build, without_memory
+from geofcs.model.build import build, model_of, without_memory
 from geofcs.model.config import ENCODERS, mamba_fcs, pico
-from geofcs.model.fcs import MambaFCS
+from geofcs.model.interface import ChangeModel
 from geofcs.model.names import published_name, published_shapes
 from geofcs.model.published import import_published, published_model, read_checkpoint
 from geofcs.model.weights import EncoderInfo, WeightsInfo, load_encoder, load_weights
@@ -29,27 +29,27 @@ SMALL = pico(classes=LANDSAT.count, width=8, depths=(1, 2, 1, 1))
 Tensors = dict[str, Tensor]
 
 
-def published(model: MambaFCS) -> Tensors:
+def published(model: ChangeModel) -> Tensors:
     """A model's tensors as its authors would have stored them, dead ones included."""
     tensors = {}
     for name, tensor in model.state_dict().items():
         shape = published_shapes(name, tuple(tensor.shape))[0]
-        tensors[published_name(name)] = tensor.reshape(shape)
+        tensors[published_name(name, model.config.architecture)] = tensor.reshape(shape)
     return tensors | {"decoder_bcd.fuse_layer_1.cross_attn.qkv.weight": torch.zeros(3, 3)}
 
 
 @pytest.fixture(scope="module")
-def model() -> MambaFCS:
+def model() -> ChangeModel:
     return build(SMALL, seed=0)
 
 
 @pytest.mark.parametrize(("name", "classes"), [("second", 7), ("landsat", 5)])
 def test_our_names_and_shapes_give_the_published_manifest(name: str, classes: int) -> None:
     released = {key: shape for key, shape in manifest(f"mambafcs_base_{name}").items() if ".cross_attn." not in key}
-    ours = without_memory(MambaFCS, mamba_fcs("base", classes)).state_dict()
-    assert {published_name(key) for key in ours} == released.keys()
+    ours = without_memory(model_of, mamba_fcs("base", classes)).state_dict()
+    assert {published_name(key, "mamba-fcs") for key in ours} == released.keys()
     for key, tensor in ours.items():
-        assert released[published_name(key)] == published_shapes(key, tuple(tensor.shape))[0]
+        assert released[published_name(key, "mamba-fcs")] == published_shapes(key, tuple(tensor.shape))[0]
 
 
 def four_dimensional(tensors: Tensors) -> Tensors:
@@ -70,7 +70,7 @@ WRAPPINGS: dict[str, Callable[[Tensors], Any]] = {
 
 
 @pytest.mark.parametrize("wrapping", WRAPPINGS)
-def test_a_checkpoint_is_understood_however_it_is_wrapped(tmp_path: Path, model: MambaFCS, wrapping: str) -> None:
+def test_a_checkpoint_is_understood_however_it_is_wrapped(tmp_path: Path, model: ChangeModel, wrapping: str) -> None:
     path = tmp_path / "x.pth"
     torch.save(WRAPPINGS[wrapping](published(model)), path)
     found = published_model(path, read_checkpoint(path), LANDSAT)[0].state_dict()
@@ -79,7 +79,7 @@ def test_a_checkpoint_is_understood_however_it_is_wrapped(tmp_path: Path, model:
         assert torch.equal(found[name], expected)
 
 
-def test_what_is_imported_says_where_it_comes_from(tmp_path: Path, model: MambaFCS) -> None:
+def test_what_is_imported_says_where_it_comes_from(tmp_path: Path, model: ChangeModel) -> None:
     torch.save(published(model), tmp_path / "x.pth")
     info = import_published(tmp_path / "x.pth", tmp_path / "x.safetensors", LANDSAT)
     assert load_weights(tmp_path / "x.safetensors").info == info
@@ -89,7 +89,7 @@ def test_what_is_imported_says_where_it_comes_from(tmp_path: Path, model: MambaF
     assert "x.pth" in info.trained
 
 
-def test_the_old_file_format_of_torch_is_read_too(tmp_path: Path, model: MambaFCS) -> None:
+def test_the_old_file_format_of_torch_is_read_too(tmp_path: Path, model: ChangeModel) -> None:
     torch.save(published(model), tmp_path / "x.pth", _use_new_zipfile_serialization=False)
     assert read_checkpoint(tmp_path / "x.pth").keys() == published(model).keys()
 
@@ -108,7 +108,7 @@ def test_the_binary_variant_is_imported(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("layout", [dict, four_dimensional])
 def test_a_vmamba_file_becomes_an_encoder_with_fresh_output_norms(
-    tmp_path: Path, model: MambaFCS, layout: Callable[[Tensors], Tensors]
+    tmp_path: Path, model: ChangeModel, layout: Callable[[Tensors], Tensors]
 ) -> None:
     tensors = {
         name.removeprefix("encoder."): tensor
@@ -141,7 +141,7 @@ def harmed(tensors: Tensors) -> Tensors:
     return tensors
 
 
-def test_every_tensor_that_does_not_fit_is_named(tmp_path: Path, model: MambaFCS) -> None:
+def test_every_tensor_that_does_not_fit_is_named(tmp_path: Path, model: ChangeModel) -> None:
     torch.save(harmed(published(model)), tmp_path / "x.pth")
     with pytest.raises(InputError) as failure:
         import_published(tmp_path / "x.pth", tmp_path / "x.safetensors", LANDSAT)
@@ -153,7 +153,7 @@ def test_every_tensor_that_does_not_fit_is_named(tmp_path: Path, model: MambaFCS
     assert not (tmp_path / "x.safetensors").exists()
 
 
-def test_classes_are_checked(tmp_path: Path, model: MambaFCS) -> None:
+def test_classes_are_checked(tmp_path: Path, model: ChangeModel) -> None:
     torch.save(published(model), tmp_path / "x.pth")
     with pytest.raises(InputError, match="5 classes, but second has 7"):
         import_published(tmp_path / "x.pth", tmp_path / "x.safetensors", SECOND)

@@ -52,7 +52,7 @@ def test_an_encoder_is_taken_over_and_the_rest_is_fresh(tmp_path: Path) -> None:
     start = starting_model(model_config(tmp_path / "encoder.safetensors"), SECOND, 1)
     fresh = starting_model(model_config(None), SECOND, 1)
     assert same(start.model.encoder, whole.encoder)
-    assert same(start.model.change_decoder, fresh.model.change_decoder)
+    assert same(start.model.get_submodule("change_decoder"), fresh.model.get_submodule("change_decoder"))
     assert "the encoder is that of encoder.safetensors" in start.said
 
 
@@ -76,7 +76,10 @@ def test_a_binary_model_leaves_land_cover_behind(trained: Path) -> None:
     assert {name for name, _ in start.model.named_children()} == {
         "normalise", "encoder", "change_decoder", "change_head",
     }  # fmt: skip
-    assert same(start.model.change_head, build(MambaFCSConfig(ENCODER, SECOND.count), 77).change_head)
+    assert same(
+        start.model.get_submodule("change_head"),
+        build(MambaFCSConfig(ENCODER, SECOND.count), 77).get_submodule("change_head"),
+    )
 
 
 def test_the_size_can_be_that_of_the_weights(trained: Path) -> None:
@@ -105,12 +108,12 @@ def test_published_files_start_a_run_as_they_are(tmp_path: Path) -> None:
     tensors = published(source)
     torch.save(tensors, tmp_path / "mambafcs.pth")
     start = starting_model(model_config(tmp_path / "mambafcs.pth"), SECOND, 1)
-    assert same(start.model.t1_decoder, source.t1_decoder)
+    assert same(start.model.get_submodule("t1_decoder"), source.get_submodule("t1_decoder"))
     assert "land_cover_head: fresh, for the classes of second instead of landsat" in start.said
 
     encoder = {name.removeprefix("encoder."): each for name, each in tensors.items() if name.startswith("encoder.")}
     bare = {name: each for name, each in encoder.items() if not name.startswith("outnorm")}
     torch.save({"model": bare}, tmp_path / "vssm.pth")
     start = starting_model(model_config(tmp_path / "vssm.pth"), SECOND, 1)
-    assert same(start.model.encoder.stages, source.encoder.stages)
+    assert same(start.model.get_submodule("encoder.stages"), source.get_submodule("encoder.stages"))
     assert "the encoder is that of vssm.pth" in start.said

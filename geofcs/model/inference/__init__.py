@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from geofcs.model.fcs import MambaFCS
+from geofcs.model.config import MambaFCSConfig
 from geofcs.model.inference.fcs import PreparedMambaFCS
 from geofcs.model.inference.graphs import Recorded
-from geofcs.model.interface import Logits
+from geofcs.model.inference.plain import PlainModules
+from geofcs.model.interface import ChangeModel, Logits
 
-__all__ = ["PreparedMambaFCS", "Recorded", "prepare"]
+__all__ = ["PlainModules", "PreparedMambaFCS", "Recorded", "prepare"]
+
+Forward = Callable[[Tensor, Tensor], Logits]
+
+PREPARED: dict[str, Callable[[Any, torch.dtype], Forward]] = {MambaFCSConfig.architecture: PreparedMambaFCS}
+"""What is made of a model, by its architecture; one that is not here runs as it is."""
 
 
-def prepare(model: MambaFCS, dtype: torch.dtype) -> Callable[[Tensor, Tensor], Logits]:
+def prepare(model: ChangeModel, dtype: torch.dtype) -> Forward:
     """The model, in eval mode, on the device that its weights are on, computing in `dtype`.
 
     It takes two batches of float32 images (b, 3, h, w), RGB 0-255. On a GPU a result holds until the next call only.
     """
-    prepared = PreparedMambaFCS(model, dtype)
+    prepared = PREPARED.get(model.config.architecture, PlainModules)(model, dtype)
     return Recorded(prepared) if next(model.parameters()).is_cuda else prepared
