@@ -112,6 +112,35 @@ ChangeConfig = MambaFCSConfig
 """The config of any change model."""
 
 
+@dataclass(frozen=True)
+class SCanNetConfig:
+    """A SCanNet for `classes` classes, "no change" counted (K): ResNet-34, as published, or a smaller one.
+
+    `width` is that of the low map at stride 4; every other width is a multiple of it: decoders twice as wide, the
+    transformer six times. `depths` are the ResNet's blocks per layer, `compare_depth` the residual blocks that compare
+    the dates, `heads` and `transformer_depth` the CSWin blocks'. Each date has its own `normalisation`.
+    """
+
+    classes: int
+    width: int = 64
+    depths: tuple[int, int, int, int] = (3, 4, 6, 3)
+    compare_depth: int = 6
+    transformer_depth: int = 2
+    heads: int = 4
+    normalisation: tuple[Normalisation, Normalisation] = (IMAGENET, IMAGENET)
+
+    def __post_init__(self) -> None:
+        if self.classes < 2:
+            raise InputError("SCanNet has no binary variant: its classes are land covers and no change")
+        if len(self.depths) != LEVELS or min(*self.depths, self.compare_depth, self.transformer_depth) < 1:
+            raise InputError(f"a SCanNet has {LEVELS} layers of one block at least, not depths {self.depths}")
+        if self.heads < 2 or self.heads % 2 or (6 * self.width) % self.heads or self.width < 1:
+            raise InputError(
+                f"a SCanNet of width {self.width} cannot have {self.heads} heads: they are an even number of equal "
+                f"parts of its transformer's {6 * self.width} channels"
+            )
+
+
 ENCODERS = {
     "tiny": EncoderConfig(96, (2, 2, 5, 2), 2.0, drop_path=0.2),
     "tiny-s1l8": EncoderConfig(96, (2, 2, 8, 2), 1.0, drop_path=0.2),

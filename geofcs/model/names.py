@@ -97,9 +97,43 @@ MAMBA_FCS = {
     "land_cover_head": "aux_clf",
 }
 
+SCANNET = {
+    "encoder.resnet.conv1": "FCN.layer0.0",
+    "encoder.resnet.bn1": "FCN.layer0.1",
+    "encoder.resnet": "FCN",
+    "encoder.head.conv": "FCN.head.0",
+    "encoder.head.norm": "FCN.head.1",
+    "compare": "resCD",
+    # decoders
+    "narrow.conv": "transit.0",
+    "narrow.norm": "transit.1",
+    "join.conv": "decode.0",
+    "join.norm": "decode.1",
+    "t#_decoder": "Dec#",
+    "change_decoder": "DecCD",
+    # transformer
+    "embedding": "stage1_conv_embed.0",
+    "embedding_norm": "stage1_conv_embed.2",
+    "blocks": "stage",
+    "attention_norm": "norm1",
+    "columns.around": "attns.0.get_v",
+    "rows.around": "attns.1.get_v",
+    "join": "proj",
+    "mlp_norm": "norm2",
+    "mlp.widen": "mlp.fc1",
+    "mlp.narrow": "mlp.fc2",
+    # heads
+    "t1_head": "classifierA",
+    "t2_head": "classifierB",
+    "change_head.hidden.conv": "classifierCD.0",
+    "change_head.hidden.norm": "classifierCD.1",
+    "change_head.logit": "classifierCD.3",
+}
+
 
 NAMES = {
     "mamba-fcs": VMAMBA | RESIDUAL_BLOCK | MAMBA_FCS,
+    "scannet": SCANNET,
 }
 """By architecture."""
 
