@@ -43,8 +43,8 @@ class StripeAttention(nn.Module):
     def _attention(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Over the third axis of (b, m, n, width)."""
         batch, stripes, length, width = q.shape
-        by_head = (each.unflatten(-1, (self.heads, -1)).transpose(2, 3).flatten(0, 1) for each in (q, k, v))
-        y = F.scaled_dot_product_attention(*by_head)  # (b m, heads, n, width / heads)
+        q, k, v = (torch.unflatten(each, -1, (self.heads, -1)).transpose(2, 3).flatten(0, 1) for each in (q, k, v))
+        y = F.scaled_dot_product_attention(q, k, v)  # (b m, heads, n, width / heads)
         return y.transpose(1, 2).reshape(batch, stripes, length, width)
 
     def _convolution(self, v: Tensor) -> Tensor:
@@ -69,13 +69,11 @@ class CSWinBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(b, h, w, width) -> the same."""
-        of_columns, of_rows = zip(*(each.chunk(2, -1) for each in self._qkv(x)), strict=True)
+        qkv = self.qkv(self.attention_norm(x)).chunk(3, -1)
+        of_columns, of_rows = zip(*(each.chunk(2, -1) for each in qkv), strict=True)
         x = x + self.join(torch.cat([self.columns(*of_columns), self.rows(*of_rows)], -1))
         y: Tensor = x + self.mlp(self.mlp_norm(x))
         return y
-
-    def _qkv(self, x: Tensor) -> tuple[Tensor, ...]:
-        return self.qkv(self.attention_norm(x)).chunk(3, -1)
 
 
 class ScanFormer(nn.Module):

@@ -1,11 +1,13 @@
-"""The training loss of Mamba-FCS (paper, section III-E): every term finite, with a gradient that points the right way.
+"""The training loss of every model: terms, each with a weight, finite and with a gradient that points the right way.
 
-Where the published code is undefined, these terms are not. A term without a pixel to look at is 0. The SeK term takes
-the logarithm of a kappa that may be negative: below `SMALLEST_KAPPA` it goes on linearly, with the slope it has there.
+The defaults are Mamba-FCS's (its paper, section III-E), in which SCanNet's two terms have no weight. Where published
+code is undefined, these terms are not. A term without a pixel to look at is 0. The SeK term takes the logarithm of a
+kappa that may be negative: below `SMALLEST_KAPPA` it goes on linearly, with the slope it has there.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -26,14 +28,19 @@ SMALLEST_MASS = 1e-12
 
 EPSILON = 1e-7
 IOU_EPSILON = 1e-6
+COSINE_EPSILON = 1e-12
 IOU_EXPONENT = 1.5
 IOU_WEIGHT = 0.5
+
+CHANGED_SHARE = 0.25
+"""What the mean over changed pixels counts in SCanNet's cross-entropy, that over unchanged ones counting the rest."""
 
 
 class Labels(NamedTuple):
     """The truth for a batch, each (b, h, w) int64, 255 = ignored.
 
-    `change` is 0 or 1; `t1` and `t2` are class ids, 0 = no change, or None for a binary model.
+    `change` is 0 or 1; `t1` and `t2` are class ids, 0 = no change, or None for a binary model. Pseudo labels are ids
+    in pixels that did not change.
     """
 
     change: Tensor
@@ -43,7 +50,9 @@ class Labels(NamedTuple):
 
 @dataclass(frozen=True)
 class LossWeights:
-    """What each term counts in the total; those of a land cover count per date. The defaults are the paper's.
+    """What each term counts in the total; those of a land cover count per date. The defaults are Mamba-FCS's paper's.
+
+    A term that counts nothing is not computed. `margin` is how alike changed land covers may be to `consistency`.
 
     With `absent_classes` a class without a changed pixel in the batch takes nearly all the weight in the IoU of the SeK
     term, which then hardly changes: as published. Without it such classes are left out.
@@ -56,10 +65,13 @@ class LossWeights:
     similarity: float = 0.05
     sek: float = 0.5
     absent_classes: bool = True
+    bce_change: float = 0.0
+    consistency: float = 0.0
+    margin: float = 0.1
 
 
 class LossTerms(NamedTuple):
-    """Each term before its weight, and the weighted sum: scalars, all finite; what a binary model lacks is 0."""
+    """Each term before its weight, and the weighted sum: scalars, all finite; what counts nothing or lacks is 0."""
 
     ce_change: Tensor
     ce_t1: Tensor
@@ -69,32 +81,62 @@ class LossTerms(NamedTuple):
     lovasz_t2: Tensor
     similarity: Tensor
     sek: Tensor
+    bce_change: Tensor
+    consistency: Tensor
     total: Tensor
 
 
 def change_loss(logits: Logits, labels: Labels, weights: LossWeights) -> LossTerms:
     """The loss of one batch, in float32 (or float64, if the logits are), whatever autocast says."""
     with torch.autocast(logits.change.device.type, enabled=False):
-        change = _two_channels(_at_least_float32(logits.change))
-        ce_change, lovasz_change = cross_entropy(change, labels.change), lovasz(change.softmax(1), labels.change)
-        if logits.t1 is None or logits.t2 is None or labels.t1 is None or labels.t2 is None:
-            zero = _nothing(change)
-            total = weights.ce_change * ce_change + weights.lovasz_change * lovasz_change
-            return LossTerms(ce_change, zero, zero, lovasz_change, zero, zero, zero, zero, total)
-        dates = _at_least_float32(logits.t1), _at_least_float32(logits.t2)
-        scores = dates[0].softmax(1), dates[1].softmax(1)
-        covers = _covers_only(labels.t1), _covers_only(labels.t2)
-        ce = [cross_entropy(each, cover) for each, cover in zip(dates, covers, strict=True)]
-        lov = [lovasz(each, cover) for each, cover in zip(scores, covers, strict=True)]
-        alike = similarity(*scores, labels.t1 == NO_CHANGE)
-        changed = [torch.where(labels.change == CHANGED, cover, IGNORE) for cover in covers]
-        sek = sek_loss(scores, (changed[0], changed[1]), weights.absent_classes)
-        total = (
-            weights.ce_change * ce_change + weights.ce_cover * (ce[0] + ce[1])
-            + weights.lovasz_change * lovasz_change + weights.lovasz_cover * (lov[0] + lov[1])
-            + weights.similarity * alike + weights.sek * sek
-        )  # fmt: skip
-    return LossTerms(ce_change, ce[0], ce[1], lovasz_change, lov[0], lov[1], alike, sek, total)
+        change = _at_least_float32(logits.change)
+        terms = _change_terms(change, labels.change, weights)
+        if logits.t1 is not None and logits.t2 is not None and labels.t1 is not None and labels.t2 is not None:
+            dates = _at_least_float32(logits.t1), _at_least_float32(logits.t2)
+            terms |= _cover_terms(dates, (labels.t1, labels.t2), labels.change, weights)
+        zero = _nothing(change)
+        total = sum((_weight_of(name, weights) * term for name, term in terms.items()), zero)
+        return LossTerms(**{name: terms.get(name, zero) for name in LossTerms._fields[:-1]}, total=total)
+
+
+def _change_terms(logits: Tensor, labels: Tensor, weights: LossWeights) -> dict[str, Tensor]:
+    """The terms on change that count."""
+    two = _two_channels(logits)
+    terms: dict[str, Callable[[], Tensor]] = {
+        "ce_change": lambda: cross_entropy(two, labels),
+        "lovasz_change": lambda: lovasz(two.softmax(1), labels),
+        "bce_change": lambda: balanced_cross_entropy(two[:, 1] - two[:, 0], labels),
+    }
+    return _counting(terms, weights)
+
+
+def _cover_terms(
+    logits: tuple[Tensor, Tensor], labels: tuple[Tensor, Tensor], change: Tensor, weights: LossWeights
+) -> dict[str, Tensor]:
+    """The terms on land cover that count."""
+    scores = logits[0].softmax(1), logits[1].softmax(1)
+    covers = _covers_only(labels[0]), _covers_only(labels[1])
+    changed = [torch.where(change == CHANGED, cover, IGNORE) for cover in covers]
+    terms: dict[str, Callable[[], Tensor]] = {
+        "ce_t1": lambda: cross_entropy(logits[0], covers[0]),
+        "ce_t2": lambda: cross_entropy(logits[1], covers[1]),
+        "lovasz_t1": lambda: lovasz(scores[0], covers[0]),
+        "lovasz_t2": lambda: lovasz(scores[1], covers[1]),
+        "similarity": lambda: similarity(*scores, labels[0] == NO_CHANGE),
+        "sek": lambda: sek_loss(scores, (changed[0], changed[1]), weights.absent_classes),
+        "consistency": lambda: consistency(*logits, change, weights.margin),
+    }
+    return _counting(terms, weights)
+
+
+def _counting(terms: dict[str, Callable[[], Tensor]], weights: LossWeights) -> dict[str, Tensor]:
+    return {name: term() for name, term in terms.items() if _weight_of(name, weights)}
+
+
+def _weight_of(term: str, weights: LossWeights) -> float:
+    """A term's own weight; those of both dates share theirs."""
+    weight: float = getattr(weights, term.replace("_t1", "_cover").replace("_t2", "_cover"))
+    return weight
 
 
 def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
@@ -126,6 +168,29 @@ def _jaccard_steps(truth: Tensor) -> Tensor:
     common = size - missed
     union = size + (1 - truth).cumsum(0)
     return torch.where(truth > 0, 1 / union.clamp(min=1), common / (union * (union - 1)).clamp(min=1))
+
+
+def balanced_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    """SCanNet's cross-entropy of change (b, h, w): a quarter of the mean over changed pixels, the rest over unchanged.
+
+    The rarer side counts less, as published. A side without pixels counts 0.
+    """
+    changed = _mean_where(F.softplus(-logits), labels == CHANGED)
+    unchanged = _mean_where(F.softplus(logits), labels == NO_CHANGE)
+    return CHANGED_SHARE * changed + (1 - CHANGED_SHARE) * unchanged
+
+
+def consistency(logits_t1: Tensor, logits_t2: Tensor, change: Tensor, margin: float) -> Tensor:
+    """SCanNet's semantic consistency: land covers (b, K, h, w) should be alike where nothing changed, and only there.
+
+    The mean, over pixels that are not ignored, of 1 - cosine where unchanged and of what the cosine exceeds the margin
+    by where changed; cosines are of the softmax over the classes 1..K-1 alone.
+    """
+    one, other = (logits[:, 1:].softmax(1) for logits in (logits_t1, logits_t2))
+    squares = (one.square().sum(1) + COSINE_EPSILON) * (other.square().sum(1) + COSINE_EPSILON)
+    cosine = (one * other).sum(1) * squares.rsqrt()
+    apart = torch.where(change == CHANGED, F.relu(cosine - margin), 1 - cosine)
+    return _mean_where(apart, change != IGNORE)
 
 
 def similarity(scores_t1: Tensor, scores_t2: Tensor, unchanged: Tensor) -> Tensor:
@@ -180,6 +245,11 @@ def _kappa(shares: Tensor) -> Tensor:
 def _two_channels(logits: Tensor) -> Tensor:
     """Change logits (b, 2, h, w), made from one sigmoid logit if that is what there is."""
     return torch.cat([torch.zeros_like(logits), logits], 1) if logits.shape[1] == 1 else logits
+
+
+def _mean_where(values: Tensor, chosen: Tensor) -> Tensor:
+    """The mean over the chosen pixels; 0 if there is none."""
+    return (values * chosen).sum() / chosen.sum().clamp(min=1)
 
 
 def _at_least_float32(logits: Tensor) -> Tensor:
