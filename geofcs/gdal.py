@@ -26,12 +26,17 @@ def gdal_settings() -> rasterio.Env:
     return rasterio.Env(GDAL_PAM_ENABLED="NO", GDAL_NUM_THREADS="1", GDAL_CACHEMAX=BLOCK_CACHE_BYTES)
 
 
+def category_names_of(file_name: str) -> str:
+    """The side file in which GDAL and GIS programs look for the names of a raster's values."""
+    return f"{file_name}.aux.xml"
+
+
 def write_category_names(path: Path, names: Mapping[int, str]) -> None:
-    """The side file `path`.aux.xml in which GDAL and GIS programs look for the names of values."""
+    """Write the names of the values of the raster at `path` into its side file."""
     root = ET.Element("PAMDataset")
     categories = ET.SubElement(ET.SubElement(root, "PAMRasterBand", band="1"), "CategoryNames")
     for value in range(max(names) + 1):
         ET.SubElement(categories, "Category").text = names.get(value, "")
     ET.indent(root)
-    side_file = path.with_name(f"{path.name}.aux.xml")
+    side_file = path.with_name(category_names_of(path.name))
     side_file.write_text(ET.tostring(root, encoding="unicode") + "\n", encoding="utf-8")

@@ -10,10 +10,11 @@ import psutil
 
 from geofcs.blocks import BlockJob
 from geofcs.errors import InputError
-from geofcs.journal import Plan
 from geofcs.model.config import activation_bytes
 from geofcs.model.kernels import choice_for
 from geofcs.model.weights import WeightsInfo, read_weights_info
+from geofcs.records import Plan
+from geofcs.report import versions
 from geofcs.scene import SceneOptions, ScenePair, plan_pair
 from geofcs.scoring import ModelSource, checked_tta, chosen_device, chosen_precision
 from geofcs.tiles import Lattice
@@ -25,6 +26,9 @@ DEFAULT_THREADS = 1
 """Threads per model call: workers use the other cores, and single threads never wait for one that lost its core."""
 
 DEFAULT_BATCH = {"cpu": 1, "mps": 1, "cuda": 8}
+
+DECISIVE = ("geofcs", "torch", "gdal of rasterio")
+"""Whose version has a say in the bytes: of two halves of a run both must be made by the same."""
 
 MEMORY_SHARE = 0.8
 """Share of the free memory that tiles may take."""
@@ -81,6 +85,7 @@ class DetectPlan:
     def as_json(self) -> Plan:
         """The plan as it is compared when a run is taken up again: equal plans give equal bytes."""
         return {
+            "versions": {name: version for name, version in versions().items() if name in DECISIVE},
             "scenes": self.pair.describe(),
             "tiles": {"tile": self.lattice.tile, "overlap": self.lattice.rows.overlap},
             "weights": {"sha256": self.weights.sha256, "architecture": self.weights.architecture},

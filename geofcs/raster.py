@@ -16,9 +16,9 @@ from rasterio.windows import Window
 
 from geofcs.classes import CLASSES_TAG, PERCENT_NODATA, ClassScheme, Colour, scheme_to_json
 from geofcs.errors import OutputError, VerificationError
-from geofcs.gdal import gdal_settings, write_category_names
+from geofcs.gdal import category_names_of, gdal_settings, write_category_names
 from geofcs.grid import Grid
-from geofcs.strips import Strip, read_strip, sync
+from geofcs.strips import Strip, read_strip
 
 INTERNAL_TILE = 512
 """Side of a COG's internal tiles in pixels, the COG driver's own default."""
@@ -38,6 +38,11 @@ class Product:
     overviews: str
     names: Mapping[int, str] = field(default_factory=dict)
     colours: Mapping[int, Colour] = field(default_factory=dict)
+
+    @property
+    def files(self) -> list[str]:
+        """The raster, and the side file with the names of its values if it has some."""
+        return [self.file_name, *([category_names_of(self.file_name)] if self.names else ())]
 
 
 def products_of(scheme: ClassScheme, landcover: bool) -> list[Product]:
@@ -67,18 +72,20 @@ def write_products(
     grid: Grid,
     scheme: ClassScheme,
     progress: Callable[[int], None],
+    finished: Callable[[Product], None],
 ) -> None:
     """Write each product into `folder` as a COG, decode every block of it and compare with the strips.
 
-    `progress` is told of pixels written or compared. Raises `OutputError` when a file cannot be written and
-    `VerificationError` when one does not hold what it should.
+    `progress` is told of pixels written or compared, `finished` of a product that is complete. Raises `OutputError`
+    when a file cannot be written and `VerificationError` when one does not hold what it should.
     """
     for product in products:
         path = folder / product.file_name
         _write_cog(path, _mosaic(product, strip_folder, strips, grid, scheme), product.overviews)
         if product.names:
-            write_category_names(path, product.names)
+            _write_names(path, product.names)
         _compare(path, product, strip_folder, strips)
+        finished(product)
         progress(grid.height * grid.width)
 
 
@@ -90,8 +97,14 @@ def _write_cog(path: Path, mosaic: str, overviews: str) -> None:
                 source, path, driver="COG", compress="deflate", blocksize=INTERNAL_TILE, bigtiff="IF_SAFER",
                 overview_resampling=overviews,
             )  # fmt: skip
-        sync(path)
     except (RasterioError, CPLE_BaseError, OSError) as error:
+        raise OutputError(f"{path}: cannot write: {error}; free some space and give the same command again") from error
+
+
+def _write_names(path: Path, names: Mapping[int, str]) -> None:
+    try:
+        write_category_names(path, names)
+    except OSError as error:
         raise OutputError(f"{path}: cannot write: {error}; free some space and give the same command again") from error
 
 

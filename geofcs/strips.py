@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import uuid
 import zlib
 from dataclasses import dataclass
@@ -14,7 +13,8 @@ import numpy.typing as npt
 import rasterio
 from rasterio.errors import RasterioError
 
-from geofcs.errors import OutputError
+from geofcs.durable import sync
+from geofcs.errors import OutputError, VerificationError
 from geofcs.gdal import gdal_settings
 from geofcs.tiles import Block, Lattice
 
@@ -80,25 +80,23 @@ def write_strip(folder: Path, strip: Strip, layers: Layers) -> None:
 
 
 def read_strip(folder: Path, strip: Strip) -> Layers:
-    """All bands of a strip, (bands, h, w)."""
-    with gdal_settings(), rasterio.open(folder / strip.name, driver="GTiff") as file:
-        layers: Layers = file.read()
-        return layers
+    """All bands of a strip, (bands, h, w). Raises `VerificationError` if they are not what was written."""
+    path = folder / strip.name
+    try:
+        with gdal_settings(), rasterio.open(path, driver="GTiff") as file:
+            layers: Layers = file.read()
+            is_sound = file.tags().get(CHECKSUM_TAG) == _checksum(layers)
+    except RasterioError as error:
+        raise VerificationError(f"{path}: cannot be read back ({error}): give the same command again") from error
+    if not is_sound:
+        raise VerificationError(f"{path}: is not what was written: give the same command again")
+    return layers
 
 
 def has_sound_strip(folder: Path, strip: Strip, bands: int, dtype: np.dtype[Any]) -> bool:
     """Whether the strip exists, has the right shape and type, and its pixels match their checksum."""
     path = folder / strip.name
     return path.exists() and _is_sound(path, (bands, strip.height, strip.width), dtype)
-
-
-def sync(path: Path) -> None:
-    """Wait until the file's content is on disk."""
-    descriptor = os.open(path, os.O_RDWR)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _is_sound(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> bool:

@@ -6,6 +6,8 @@ import hashlib
 import json
 import math
 import random
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -194,6 +196,71 @@ def test_a_signal_ends_the_run_with_its_exit_code(
 def test_a_finished_output_is_refused_before_anything_is_read(material: Material, undisturbed: Path) -> None:
     request = DetectRequest("missing.tif", "missing.tif", undisturbed, material.weights)
     with pytest.raises(OutputError, match="--overwrite"):
+        detect(request, Silent())
+
+
+def test_a_second_run_on_an_output_is_refused_and_named_the_first(material: Material, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    first = subprocess.Popen(command(material, out), text=True)
+    wait_for((tmp_path / "out.partial" / "strips").exists, or_end_of=first)
+    first.send_signal(signal.SIGSTOP)
+    second = subprocess.run(command(material, out), capture_output=True, text=True)
+    first.kill()
+    first.wait()
+    assert second.returncode == OutputError.exit_code
+    assert re.fullmatch(rf"geofcs: .*out: process {first.pid} on .*: wait for it to end, or .* -o\n", second.stderr)
+
+
+def test_rasters_that_were_finished_are_not_made_again(
+    material: Material, undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = material.request(tmp_path / "out", landcover=True)
+    with monkeypatch.context() as broken:
+        broken.setattr("geofcs.detect.polygonize", failing)
+        with pytest.raises(OutputError, match=r"no room here \(.* free, about .* more needed"):
+            detect(request, Silent())
+    monkeypatch.setattr("geofcs.raster._write_cog", failing)
+    detect(request, Silent())
+    assert raster_hashes(tmp_path / "out") == raster_hashes(undisturbed)
+
+
+def failing(*_arguments: object, **_options: object) -> None:
+    raise OutputError("no room here")
+
+
+def test_an_output_that_is_a_link_lands_where_the_link_points(
+    material: Material, undisturbed: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "disk" / "out")
+    detect(material.request(tmp_path / "link", landcover=True), Silent())
+    assert [path.name for path in (tmp_path / "disk").iterdir()] == ["out"]
+    assert (tmp_path / "link").is_symlink()
+    assert raster_hashes(tmp_path / "link") == raster_hashes(undisturbed)
+
+
+@pytest.mark.parametrize("name", ["Zürich 東京", "100%25 #1", "what?a=b&c", "a:b,c;d'e\"f", "-dash", " space "])
+def test_names_that_mean_something_elsewhere_are_names(
+    material: Material, undisturbed: Path, tmp_path: Path, name: str
+) -> None:
+    folder = tmp_path / name
+    folder.mkdir()
+    moved = Material(
+        *(
+            Path(shutil.copy(path, folder / f"{name}{path.suffix}{i}{path.suffix}"))
+            for i, path in enumerate((material.t1, material.t2, material.weights))
+        )
+    )
+    inputs = sorted(path.name for path in folder.iterdir())
+    detect(moved.request(folder / name, landcover=True), Silent())
+    assert raster_hashes(folder / name) == raster_hashes(undisturbed)
+    assert sorted(path.name for path in folder.iterdir()) == sorted([*inputs, name]), "something lies beside the inputs"
+
+
+def test_a_mask_in_the_output_that_would_be_replaced_is_refused(material: Material, undisturbed: Path) -> None:
+    scene = SceneOptions(mask_t2=str(undisturbed / "change.tif"))
+    request = material.request(undisturbed, overwrite=True, scene=scene)
+    with pytest.raises(OutputError, match=r"holds the input change\.tif"):
         detect(request, Silent())
 
 

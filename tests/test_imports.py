@@ -13,7 +13,8 @@ PACKAGE = Path(__file__).parent.parent / "geofcs"
 
 LAYERS = [
     {"errors"},
-    {"classes", "grid", "tiles", "gdal"},
+    {"durable", "lock", "space"},
+    {"classes", "grid", "tiles", "gdal", "records"},
     {"scene", "strips", "vector", "synthetic"},
     {"raster", "model"},
     {"scoring", "blend", "journal"},

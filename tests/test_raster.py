@@ -25,7 +25,7 @@ UNREFERENCED = Grid(None, Affine.identity(), 700, 1100)
 MANY = ClassScheme("many", tuple(LandCover(f"class {i}", (i, i, i)) for i in range(16)))
 
 
-def nobody(_pixels: int) -> None:
+def nobody(_whatever: object) -> None:
     pass
 
 
@@ -54,7 +54,9 @@ def written(
 ) -> np.ndarray:
     bands = bands_of(scheme)
     strips = strips_with(folder / "strips", bands, most_columns)
-    write_products(folder, products_of(scheme, landcover), folder / "strips", strips, grid, scheme, nobody)
+    write_products(
+        folder, products_of(scheme, landcover), folder / "strips", strips, grid, scheme, nobody, finished=nobody
+    )
     return bands
 
 

@@ -1,0 +1,95 @@
+"""Room on a disk: what a run may need at worst, what is free, and one line that says both when it runs out."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from geofcs.errors import OutputError
+
+DEFLATE_AT_BEST = 1032
+"""No deflate stream holds more than so many bytes in one (zlib, "Maximum Compression Factor")."""
+
+PYRAMID = 4 / 3
+"""A raster with its overviews, each of a quarter of the pixels, against the raster alone."""
+
+POLYGON_BYTES = 500
+"""What a polygon takes in a GeoPackage: 386 bytes measured for squares of one pixel, their entry in the index and their
+attributes included; larger ones have more corners, but there are fewer of them."""
+
+RUN_PER_STRIPS = 4
+"""A whole run against its strips: they are kept while rasters, their overviews and polygons are made of them."""
+
+
+@dataclass(frozen=True)
+class Space:
+    """The disk that a run writes to.
+
+    `strips` and `rasters` are bytes without compression; `polygons` is how many there may be; `pieces` says in how
+    many strips the work comes.
+    """
+
+    staging: Path
+    strips: int
+    rasters: int
+    polygons: int
+    pieces: int
+
+    @property
+    def at_most(self) -> int:
+        """Bytes that the run takes if nothing can be compressed; the overviews of one raster exist twice at a time."""
+        return self.strips + int(self.rasters * PYRAMID * PYRAMID) + self.polygons * POLYGON_BYTES
+
+    @property
+    def at_least(self) -> int:
+        """Bytes that the run takes even if everything is the same colour."""
+        return (self.strips + int(self.rasters * PYRAMID)) // DEFLATE_AT_BEST
+
+    def check(self) -> str:
+        """A sentence on what is needed and what is free. Raises `OutputError` where not even the least is free."""
+        free, used = free_bytes(self.staging), self._used()
+        if free + used < self.at_least:
+            raise OutputError(
+                f"{self.staging}: {told(free)} free on this disk, the run needs {told(self.at_least - used)} more at "
+                f"least, and {told(self.at_most - used)} at worst: free some space or choose another -o"
+            )
+        short = ": if the disk fills up, free some and give the same command again" if free < self.at_most else ""
+        return f"{told(self.at_most)} of disk at worst, {told(free)} free{short}"
+
+    @contextmanager
+    def explained(self) -> Iterator[None]:
+        """Add to an `OutputError` from within how much is free and how much is needed."""
+        try:
+            yield
+        except OutputError as error:
+            raise OutputError(f"{error} ({told(free_bytes(self.staging))} free, {self._needed()})") from error
+
+    def _needed(self) -> str:
+        """What is still needed, by what the finished strips took and at worst."""
+        done = [path.stat().st_size for path in self.staging.glob("strips/*/*.tif")]
+        worst = f"{told(max(0, self.at_most - self._used()))} more needed at worst"
+        if not done:
+            return worst
+        about = sum(done) * self.pieces / len(done) * RUN_PER_STRIPS - self._used()
+        return f"about {told(max(int(about), self.at_least))} more needed going by what is finished, {worst}"
+
+    def _used(self) -> int:
+        return sum(path.stat().st_size for path in self.staging.rglob("*") if path.is_file())
+
+
+def free_bytes(folder: Path) -> int:
+    """Bytes that may be written to the disk that `folder` lies on, or would."""
+    existing = next(each for each in (folder, *folder.absolute().parents) if each.exists())
+    return shutil.disk_usage(existing).free
+
+
+def told(count: int) -> str:
+    """A number of bytes for people."""
+    size, units = float(count), ["bytes", "KiB", "MiB", "GiB", "TiB"]
+    while size >= 1024 and len(units) > 1:
+        size /= 1024
+        units.pop(0)
+    return f"{size:.0f} {units[0]}" if units[0] == "bytes" else f"{size:.1f} {units[0]}"
