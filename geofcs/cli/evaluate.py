@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,13 +13,19 @@ from geofcs.cli import options
 from geofcs.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from geofcs.cli.progress import RunListener
+    from geofcs.evaluation.comparison import Comparison
     from geofcs.evaluation.folder import FolderRequest
     from geofcs.evaluation.report import Report
     from geofcs.evaluation.scene import SceneRequest
 
 PAIRS, SCENE, OUTPUT = "Which pairs", "One scene", "What is written"
 
-Weights = Annotated[Path, Option(help="The model, a .safetensors file.")]
+Weights = Annotated[
+    list[Path], Option(help="The model, a .safetensors file. Several, each with its --weights, are compared.")
+]
 Dataset = Annotated[
     str | None, Option(help="second, landsat or levir: the classes, and the folder data/NAME.", rich_help_panel=PAIRS)
 ]
@@ -86,9 +94,10 @@ def evaluate(
     overwrite: Overwrite = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Measure a model on labelled pairs, or with --scene and --truth on a whole scene.
+    """Measure a model on labelled pairs, or with --scene and --truth on a whole scene; several are compared.
 
     Writes metrics.json, .csv, .md and .png and the confusion matrices, with 95 % intervals from drawing images anew.
+    Several models also get comparison.txt, .md, .csv, .json and .png: side by side, and how far they are apart.
     """
     from geofcs.evaluation.folder import FolderRequest
     from geofcs.evaluation.scene import SceneRequest
@@ -98,12 +107,13 @@ def evaluate(
         if dataset is None and data is None:
             raise UsageError("say what to measure on: --data FOLDER, --dataset NAME, or --scene T1 T2 --truth FILE")
         request = FolderRequest(
-            weights=weights, dataset=dataset, data=data, classes=classes, split=split, protocol=protocol,
+            weights=weights[0], dataset=dataset, data=data, classes=classes, split=split, protocol=protocol,
             batch=batch or 1, tile=tile, device=device, precision=precision.value, tta=tta,
             published=published_protocol,
         )  # fmt: skip
-        name = dataset or (data.resolve().name if data else "")
-        _evaluate_folder(request, panels, out or Path(f"{weights.stem}_{name}_eval"), overwrite=overwrite, quiet=quiet)
+        place = out or _default_out(weights, dataset or (data.resolve().name if data else ""))
+        requests = [replace(request, weights=each) for each in weights]
+        _run(partial(_on_pairs, requests, panels), place, overwrite=overwrite, quiet=quiet)
         return
     if truth is None or dataset or data:
         raise UsageError("--scene T1 T2 goes with --truth FILE, and without --data and --dataset")
@@ -112,38 +122,57 @@ def evaluate(
         assume_crs=assume_crs, assume_aligned=assume_aligned,
     )  # fmt: skip
     scene_request = SceneRequest(
-        t1=scene[0], t2=scene[1], truth=truth, weights=weights, scene=options_of_scene, classes=classes,
+        t1=scene[0], t2=scene[1], truth=truth, weights=weights[0], scene=options_of_scene, classes=classes,
         changed_value=changed_value, protocol=protocol, threshold=threshold, tile=tile, overlap=overlap, batch=batch,
         device=device, precision=precision.value, tta=tta,
     )  # fmt: skip
-    place = out or Path(f"{weights.stem}_{Path(scene[0]).stem}_eval")
-    _evaluate_scene(scene_request, panels, place, overwrite=overwrite, quiet=quiet)
+    place = out or _default_out(weights, Path(scene[0]).stem)
+    scene_requests = [replace(scene_request, weights=each) for each in weights]
+    _run(partial(_on_scene, scene_requests, panels), place, overwrite=overwrite, quiet=quiet)
 
 
-def _evaluate_folder(request: FolderRequest, panels: int, out: Path, *, overwrite: bool, quiet: bool) -> None:
+def _default_out(weights: list[Path], name: str) -> Path:
+    return Path(f"{weights[0].stem}_{name}_eval" if len(weights) == 1 else f"{name}_comparison")
+
+
+def _run(
+    measure: Callable[[Path, RunListener], Report | Comparison], out: Path, *, overwrite: bool, quiet: bool
+) -> None:
+    """Measure into a folder that gets its name once everything is in it, and print the numbers."""
     from geofcs.cli.progress import listener_for
+    from geofcs.evaluation.report import Report
+    from geofcs.evaluation.write import staged, write_comparison, write_report
+
+    with staged(out, overwrite=overwrite) as folder, listener_for(quiet=quiet, as_json=False) as listener:
+        found = measure(folder, listener)
+        if isinstance(found, Report):
+            write_report(folder, found)
+        else:
+            write_comparison(folder, found)
+    if isinstance(found, Report):
+        _print(found)
+    else:
+        _print_comparison(found)
+    if not quiet:
+        _say_where(out)
+
+
+def _on_pairs(requests: list[FolderRequest], panels: int, folder: Path, listener: RunListener) -> Report | Comparison:
+    from geofcs.evaluation.comparison import compare_folder
     from geofcs.evaluation.folder import evaluate_folder
-    from geofcs.evaluation.write import staged, write_report
 
-    with staged(out, overwrite=overwrite) as folder, listener_for(quiet=quiet, as_json=False) as listener:
-        report = evaluate_folder(request, listener, folder / "panels", panels)
-        write_report(folder, report)
-    _print(report)
-    if not quiet:
-        _say_where(out)
+    if len(requests) > 1:
+        return compare_folder(requests, listener, folder, panels)
+    return evaluate_folder(requests[0], listener, folder / "panels", panels)
 
 
-def _evaluate_scene(request: SceneRequest, panels: int, out: Path, *, overwrite: bool, quiet: bool) -> None:
-    from geofcs.cli.progress import listener_for
+def _on_scene(requests: list[SceneRequest], panels: int, folder: Path, listener: RunListener) -> Report | Comparison:
+    from geofcs.evaluation.comparison import compare_scene
     from geofcs.evaluation.scene import evaluate_scene
-    from geofcs.evaluation.write import staged, write_report
 
-    with staged(out, overwrite=overwrite) as folder, listener_for(quiet=quiet, as_json=False) as listener:
-        report = evaluate_scene(request, listener, folder / "maps", folder / "panels", panels)
-        write_report(folder, report)
-    _print(report)
-    if not quiet:
-        _say_where(out)
+    if len(requests) > 1:
+        return compare_scene(requests, listener, folder, panels)
+    return evaluate_scene(requests[0], listener, folder / "maps", folder / "panels", panels)
 
 
 def _print(report: Report) -> None:
@@ -166,6 +195,13 @@ def _print(report: Report) -> None:
     stdout.print(table, markup=False)
     for note in report.notes:
         stdout.print(note, markup=False)
+
+
+def _print_comparison(comparison: Comparison) -> None:
+    from geofcs.cli.terminal import stdout
+    from geofcs.evaluation.comparison_tables import as_text
+
+    stdout.print(as_text(comparison), markup=False, end="")
 
 
 def _say_where(out: Path) -> None:

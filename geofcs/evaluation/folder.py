@@ -11,10 +11,12 @@ from geofcs.errors import InputError
 from geofcs.evaluation.batches import Batch, batches
 from geofcs.evaluation.classes import common_scheme
 from geofcs.evaluation.counting import add, metrics_for, protocols_named, report_of
+from geofcs.evaluation.pace import Pace
 from geofcs.evaluation.panels import PanelWriter
 from geofcs.evaluation.predict import Predictor
-from geofcs.evaluation.report import Report
+from geofcs.evaluation.report import Measured, Report
 from geofcs.model.maps import Maps
+from geofcs.model.weights import read_weights_info
 from geofcs.training.data import Dataset, Pairs
 from geofcs.training.data.dataset import dataset_folder, open_dataset
 from geofcs.training.quality import PER_DATE
@@ -63,31 +65,53 @@ def evaluate_folder(
     Raises `InputError` for weights, folders, labels and classes that cannot be used, `ComputeError` where the model
     fails.
     """
+    dataset = opened(request, read_weights_info(request.weights).tile)
+    say_notes(request, dataset, listener)
+    return measure_folder(request, dataset, listener, "pairs", pictures, panels).report
+
+
+def measure_folder(
+    request: FolderRequest,
+    dataset: Dataset,
+    listener: Listener,
+    stage: str,
+    pictures: Path | None = None,
+    panels: int = 0,
+) -> Measured:
+    """The same on an open dataset, with the model's speed; `stage` is what the listener is told of."""
     protocols = protocols_named(request.protocol)
     predictor = Predictor(request.weights, request.device, request.precision, request.tta)
-    dataset = _opened(request, predictor)
     pairs = _split(dataset, request)
     scheme = common_scheme(predictor.info.classes, _labels_scheme(request, dataset))
     metrics = metrics_for(scheme, protocols, len(pairs), predictor.device)
     painter = None if pictures is None else PanelWriter(pictures, panels, len(pairs), scheme)
-    if request.split != "test":
-        for sentence in dataset.notes:
-            listener.note(sentence)
-    listener.stage("pairs", len(pairs), "pairs", 0)
+    pace = Pace()
+    listener.stage(stage, len(pairs), "pairs", 0)
     for batch in batches(pairs, request.batch):
-        maps = predictor.maps(batch.stacked(0), batch.stacked(1), scheme)
+        with pace.of(len(batch.samples)):
+            maps = predictor.maps(batch.stacked(0), batch.stacked(1), scheme)
         add(metrics, maps, batch.labels(scheme))
         if painter is not None:
             _draw(painter, batch, maps)
         listener.advance(len(batch.samples))
-    return report_of(metrics, protocols, scheme, _title(dataset, request, pairs), _about(request, predictor, dataset))
+    title, about = _title(dataset, request, pairs), _about(request, predictor, dataset)
+    report = report_of(metrics, protocols, scheme, title, about)
+    return Measured(report, predictor.parameters, pace.pairs_per_second, "pairs/s")
 
 
-def _opened(request: FolderRequest, predictor: Predictor) -> Dataset:
+def opened(request: FolderRequest, tile: int) -> Dataset:
+    """The dataset that a request names; scenes are cut into tiles of `tile` unless it says otherwise."""
     name = request.classes or DATASET_CLASSES.get(request.dataset or "")
     scheme = None if name is None or name == request.classes == BINARY.name else scheme_named(name)
     folder = dataset_folder(request.dataset, request.data)
-    return open_dataset(folder, scheme, tile=request.tile or predictor.info.tile, published=request.published)
+    return open_dataset(folder, scheme, tile=request.tile or tile, published=request.published)
+
+
+def say_notes(request: FolderRequest, dataset: Dataset, listener: Listener) -> None:
+    """How train and validation were divided, where it matters."""
+    if request.split != "test":
+        for sentence in dataset.notes:
+            listener.note(sentence)
 
 
 def _labels_scheme(request: FolderRequest, dataset: Dataset) -> ClassScheme:

@@ -26,6 +26,7 @@ class Predictor:
         self.tta = checked_tta(tta)
         loaded = load_weights(weights)
         self.info: WeightsInfo = loaded.info
+        self.parameters = sum(each.numel() for each in loaded.model.parameters())
         self.precision = chosen_precision(precision, chosen_device(device))
         self.device = torch.device(chosen_device(device))
         self._model = prepare(loaded.model.to(self.device).eval(), DTYPES[self.precision])

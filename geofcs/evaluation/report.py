@@ -33,6 +33,16 @@ class Report:
     notes: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class Measured:
+    """A report, and what its numbers cost: parameters, and `speed` in `unit` as this run measured it (None if n/a)."""
+
+    report: Report
+    parameters: int
+    speed: float | None
+    unit: str
+
+
 class Row(NamedTuple):
     """One number: shares 0 to 1, None where it is not available."""
 

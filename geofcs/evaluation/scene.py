@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -21,9 +22,10 @@ from geofcs.evaluation.batches import Batch
 from geofcs.evaluation.classes import common_scheme, in_ids_of
 from geofcs.evaluation.counting import add, metrics_for, protocols_named, report_of
 from geofcs.evaluation.panels import PanelWriter
-from geofcs.evaluation.report import Report
+from geofcs.evaluation.report import Measured, Report
 from geofcs.gdal import gdal_settings
 from geofcs.grid import Grid
+from geofcs.model.build import parameter_count
 from geofcs.model.maps import Maps
 from geofcs.model.weights import WeightsInfo, read_weights_info
 from geofcs.plan import DetectRequest
@@ -67,6 +69,11 @@ def evaluate_scene(request: SceneRequest, listener: Listener, maps: Path, pictur
     The maps are the consistent ones that `detect` writes, not the published ones of `geofcs eval --data`. Raises what
     `detect` raises, and `InputError` for a truth that cannot be used.
     """
+    return measure_scene(request, listener, maps, pictures, panels).report
+
+
+def measure_scene(request: SceneRequest, listener: Listener, maps: Path, pictures: Path, panels: int) -> Measured:
+    """The same with the speed of the whole of `detect`, outputs and all."""
     protocols = protocols_named(request.protocol)
     pair = plan_pair(request.t1, request.t2, request.scene)
     info = read_weights_info(request.weights)
@@ -75,7 +82,9 @@ def evaluate_scene(request: SceneRequest, listener: Listener, maps: Path, pictur
         request.truth, pair.grid, classes or info.classes, changed_value=request.changed_value, scene=request.t1
     )
     scheme = common_scheme(info.classes, BINARY if request.classes == BINARY.name else truth.scheme)
+    began = time.perf_counter()
     run = detect(_detect_request(request, info, maps), listener)
+    speed = pair.grid.height * pair.grid.width / 1e6 / (time.perf_counter() - began)
     windows = list(windows_of(pair.grid))
     metrics = metrics_for(scheme, protocols, len(windows), torch.device("cpu"))
     painter = PanelWriter(pictures, panels, len(windows), scheme)
@@ -86,7 +95,8 @@ def evaluate_scene(request: SceneRequest, listener: Listener, maps: Path, pictur
         painter.add(sample, said.at(0))
         listener.advance(1)
     title = f"{request.weights.name} on {Path(request.t1).name} and {Path(request.t2).name}"
-    return report_of(metrics, protocols, scheme, title, _about(request, run))
+    report = report_of(metrics, protocols, scheme, title, _about(request, run))
+    return Measured(report, parameter_count(info.config), speed, "Mpx/s")
 
 
 def windows_of(grid: Grid) -> Iterator[Window]:

@@ -21,12 +21,12 @@ def as_csv(report: Report) -> str:
         value = "" if row.value is None else f"{row.value:.6f}"
         pixels = "" if row.true_pixels is None else row.true_pixels
         rows.append((row.protocol, row.number, row.name, value, low, high, pixels))
-    return _csv_text(rows)
+    return csv_text(rows)
 
 
 def matrix_csv(quality: Quality, names: Sequence[str]) -> str:
     """A confusion matrix in pixels: rows predicted, columns true."""
-    return _csv_text(
+    return csv_text(
         [("predicted \\ true", *names), *((name, *row) for name, row in zip(names, _ints(quality), strict=True))]
     )
 
@@ -67,7 +67,7 @@ def _headlines(report: Report) -> str:
     numbers = dict.fromkeys(number for quality in report.qualities for number in quality.numbers)
     header = ["%", *(quality.protocol for quality in report.qualities)]
     body = [[TITLES[number], *(_cell(quality, number) for quality in report.qualities)] for number in numbers]
-    return _markdown_table(header, body)
+    return markdown_table(header, body)
 
 
 def _cell(quality: Quality, number: str) -> str:
@@ -83,14 +83,15 @@ def _class_table(protocol: str, rows: Sequence[Row]) -> str:
          f"{values[name, 'IoU'].true_pixels:,}"]
         for name in dict.fromkeys(row.name for row in rows)
     ]  # fmt: skip
-    return _markdown_table([f"% ({protocol})", "IoU", "F1", "true pixels"], body)
+    return markdown_table([f"% ({protocol})", "IoU", "F1", "true pixels"], body)
 
 
 def _about_lines(report: Report) -> str:
     return "\n".join(f"- {name.replace('_', ' ')}: {value}" for name, value in report.about.items())
 
 
-def _markdown_table(header: Sequence[str], body: Iterable[Sequence[str]]) -> str:
+def markdown_table(header: Sequence[str], body: Iterable[Sequence[str]]) -> str:
+    """A table of names on the left and numbers on the right."""
     lines = [header, ["---", *("---:" for _ in header[1:])], *body]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
@@ -121,7 +122,8 @@ def _ints(quality: Quality) -> list[list[int]]:
     return [[int(value) for value in row] for row in quality.matrix]
 
 
-def _csv_text(rows: Iterable[Sequence[object]]) -> str:
+def csv_text(rows: Iterable[Sequence[object]]) -> str:
+    """Rows as CSV."""
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(rows)
     return text.getvalue()

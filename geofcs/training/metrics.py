@@ -13,7 +13,16 @@ from geofcs.classes import IGNORE, NO_CHANGE
 from geofcs.errors import InputError
 from geofcs.model.maps import Maps
 from geofcs.training.losses import CHANGED, Labels
-from geofcs.training.quality import BINARY_CHANGE, FROM_TO, PER_DATE, PROTOCOLS, Quality, intervals_of, quality_of
+from geofcs.training.quality import (
+    BINARY_CHANGE,
+    FROM_TO,
+    PER_DATE,
+    PROTOCOLS,
+    Quality,
+    drawn_numbers,
+    interval_of,
+    quality_of,
+)  # fmt: skip
 
 MOST_CODES = 1000
 """A from-to matrix of more codes a side is refused: it would hold a million numbers per image."""
@@ -105,8 +114,9 @@ class ChangeMetrics(Metric):
         quality = quality_of(self.protocol, tally.matrix.cpu().numpy(), oa, images, int(tally.undefined))
         if tally.image_matrices is None or tally.image_oa is None:
             return quality
-        found = intervals_of(tally.image_matrices.cpu().numpy(), tally.image_oa.reshape(-1).cpu().numpy() / OA_UNITS)
-        return replace(quality, intervals={name: found[name] for name in quality.numbers if name in found})
+        found = drawn_numbers(tally.image_matrices.cpu().numpy(), tally.image_oa.reshape(-1).cpu().numpy() / OA_UNITS)
+        draws = {name: found[name] for name in quality.numbers if name in found}
+        return replace(quality, draws=draws, intervals={name: interval_of(drawn) for name, drawn in draws.items()})
 
     def _counted(self, predicted: Maps, labels: Labels) -> Tensor:
         """Each image's matrices, (1 or 2 layers, b, C, C)."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -48,7 +48,8 @@ class Quality:
     `oa` is the mean over images, as published, `oa_pooled` that over pixels. `kappa` is of the whole matrix, `kappa0`
     of the one without pixels that are and are called unchanged; precision, recall and F1 are of change. `sek`, `f_scd`
     and `kappa0` mean nothing for binary maps and are None there. `undefined` counts changed pixels whose labels lack a
-    class at a date: no from-to code stands for them. `intervals` are there if images were kept apart.
+    class at a date: no from-to code stands for them. If images were kept apart there are `intervals`, and `draws`: each
+    number in each of a thousand sets of images, the same sets for all models that saw as many images.
     """
 
     protocol: str
@@ -70,6 +71,7 @@ class Quality:
     classes: tuple[ClassQuality, ...]
     matrix: Counts
     intervals: dict[str, Interval | None]
+    draws: Mapping[str, Values] = field(default_factory=dict, repr=False)
 
     @property
     def numbers(self) -> dict[str, float | None]:
@@ -85,7 +87,7 @@ def quality_of(protocol: str, matrix: Counts, oa: float, images: int, undefined:
         values |= dict.fromkeys(("sek", "f_scd", "kappa0"))
     return Quality(
         protocol=protocol, images=images, pixels=int(matrix.sum()), undefined=undefined, oa=_or_none(oa),
-        classes=tuple(_classes(matrix)), matrix=matrix, intervals={}, **values,
+        classes=tuple(_classes(matrix)), matrix=matrix, intervals={}, draws={}, **values,
     )  # fmt: skip
 
 
@@ -115,10 +117,11 @@ def numbers_of(matrix: Counts) -> dict[str, Values]:
     }
 
 
-def intervals_of(matrices: Counts, oa: Values, draws: int = 1000, seed: int = 0) -> dict[str, Interval | None]:
-    """95 % percentile intervals by drawing images anew: matrices (n, C, C) and OA (n,), one per image.
+def drawn_numbers(matrices: Counts, oa: Values, draws: int = 1000, seed: int = 0) -> dict[str, Values]:
+    """Every number in `draws` sets of images drawn anew: matrices (n, C, C) and OA (n,), one per image; NaN where n/a.
 
-    None for a number that is n/a in more than one draw of twenty. One image says nothing of others: no intervals.
+    Which images a set holds depends on n and the seed alone, so differences of two models' numbers are of the same
+    images. One image says nothing of others: {}.
     """
     images, side = len(matrices), matrices.shape[-1]
     if images < 2:
@@ -127,13 +130,13 @@ def intervals_of(matrices: Counts, oa: Values, draws: int = 1000, seed: int = 0)
     times = dice.multinomial(images, np.full(images, 1 / images), size=draws).astype(np.float64)
     seen = ~np.isnan(oa)
     drawn = {"oa": _share(times[:, seen] @ oa[seen], times[:, seen].sum(1))}
-    drawn |= numbers_of((times @ matrices.reshape(images, -1).astype(np.float64)).reshape(draws, side, side))
-    return {name: _interval(values) for name, values in drawn.items()}
+    return drawn | numbers_of((times @ matrices.reshape(images, -1).astype(np.float64)).reshape(draws, side, side))
 
 
-def _interval(values: Values) -> Interval | None:
-    known = values[~np.isnan(values)]
-    if len(known) < 0.95 * len(values):
+def interval_of(drawn: Values) -> Interval | None:
+    """The 95 % percentile interval of a number's draws; None where it is n/a in more than one draw of twenty."""
+    known = drawn[~np.isnan(drawn)]
+    if len(known) < 0.95 * len(drawn):
         return None
     low, high = np.percentile(known, [2.5, 97.5])
     return Interval(float(low), float(high))

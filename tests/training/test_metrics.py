@@ -16,7 +16,7 @@ from geofcs.model.interface import Logits
 from geofcs.model.maps import Maps, maps_of
 from geofcs.training.losses import Labels
 from geofcs.training.metrics import ChangeMetrics
-from geofcs.training.quality import FROM_TO, PER_DATE, Quality, intervals_of, numbers_of
+from geofcs.training.quality import FROM_TO, PER_DATE, Quality, drawn_numbers, interval_of, numbers_of
 from tests.model.conformance import case
 
 NUMBERS = ("f_scd", "miou", "sek", "oa")
@@ -200,7 +200,7 @@ def test_intervals_hold_the_number_and_narrow_with_more_images() -> None:
     dice = np.random.default_rng(0)
     matrices = dice.integers(1, 50, (400, 3, 3)) + 200 * np.eye(3, dtype=int) * dice.integers(1, 5, (400, 1, 1))
     oa = np.trace(matrices, axis1=1, axis2=2) / matrices.sum((1, 2))
-    wide, narrow = intervals_of(matrices[:20], oa[:20])["sek"], intervals_of(matrices, oa)["sek"]
+    wide, narrow = (interval_of(drawn_numbers(*part)["sek"]) for part in ((matrices[:20], oa[:20]), (matrices, oa)))
     assert wide is not None and narrow is not None
     assert narrow.low < numbers_of(matrices.sum(0))["sek"] < narrow.high
     assert math.isclose((wide.high - wide.low) / (narrow.high - narrow.low), math.sqrt(20), rel_tol=0.5)
