@@ -217,7 +217,7 @@ def test_scenes_are_not_cut_into_tiles_of_one_models_size_unasked(
     config = pico(7, width=16, depths=(1, 1, 1, 1))
     save_weights(tmp_path / "larger.safetensors", build(config, 1), config, SCHEMES["second"], 96, "not at all")
     both = requests([three[0], tmp_path / "larger.safetensors"], scene, split="train")
-    with pytest.raises(InputError, match="tiles of 64, 96 pixels.*--tile"):
+    with pytest.raises(InputError, match=r"tiles of 64, 96 pixels.*--tile"):
         compare_folder(both, Silent(), tmp_path, 0)
     found = compare_folder([replace(each, tile=64) for each in both], Silent(), tmp_path, 0)
     assert list(found.models) == ["small", "larger"]
