@@ -21,7 +21,7 @@ LAYERS = [
     {"blocks", "report"},
     {"schedule", "plan"},
     {"training"},
-    {"detect", "doctor"},
+    {"detect", "doctor", "verify"},
     {"evaluation", "bench"},
     {"cli"},
     {"__main__"},
@@ -33,7 +33,7 @@ ONLY_IN = {
     "distributed": {"schedule"},
     "rasterio": {
         *("grid", "gdal", "scene", "strips", "raster", "vector", "synthetic", "blocks", "report"),
-        *("training", "evaluation"),
+        *("training", "evaluation", "verify"),
     },
     "pyogrio": {"scene", "vector", "report", "training"},
     "lightning_fabric": {"training"},

@@ -21,6 +21,7 @@ from geofcs.cli.polygonize import polygonize
 from geofcs.cli.synth import synth
 from geofcs.cli.terminal import show_warning, stderr
 from geofcs.cli.train import train
+from geofcs.cli.verify import verify
 from geofcs.cli.weights import app as weights
 from geofcs.errors import GeofcsError
 
@@ -58,6 +59,7 @@ def _root(
 
 
 app.command()(detect)
+app.command()(verify)
 app.command()(polygonize)
 app.command()(synth)
 app.command()(train)

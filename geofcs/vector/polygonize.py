@@ -13,13 +13,14 @@ import pandas as pd
 from geofcs.classes import ClassScheme
 from geofcs.errors import InputError, OutputError
 from geofcs.vector.areas import PixelAreas
+from geofcs.vector.check import LAYER
 from geofcs.vector.features import GEOMETRY, FeatureMaker
 from geofcs.vector.regions import Regions, Tally
 from geofcs.vector.rings import Polygons
 from geofcs.vector.source import open_source
 from geofcs.vector.stream import RegionStream
 from geofcs.vector.style import STYLE_TABLE, style_table
-from geofcs.vector.write import LAYER, check_target, write_features
+from geofcs.vector.write import check_target, write_features
 
 SUMMARY = "summary"
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import sqlite3
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -21,12 +19,15 @@ from pyogrio.errors import DataLayerError, DataSourceError
 from rasterio.crs import CRS
 from rasterio.enums import WktVersion
 
+from geofcs.durable import rename_synced
 from geofcs.errors import OutputError, UsageError, VerificationError
+from geofcs.vector.check import LAYER, ROWS_PER_BATCH, check_pages
 from geofcs.vector.features import GEOMETRY, SCHEMA
 
-LAYER = "changes"
 ATTRIBUTES = [name for name in SCHEMA.names if name not in ("fid", GEOMETRY)]
-ROWS_PER_BATCH = 65_536
+
+SIDE_FILES = ("-journal", "-wal", "-shm", ".aux.xml")
+"""What may lie beside an old file of the same name; SQLite would play an old journal back into the new file."""
 
 WRITER_SETTINGS = {"OGR_SQLITE_SYNCHRONOUS": "OFF", "OGR_SQLITE_JOURNAL": "MEMORY"}
 """The file is worth nothing until it is complete, so SQLite need not protect it on the way; it is synced at the end."""
@@ -55,12 +56,12 @@ def write_features(out: Path, batches: Iterable[pa.RecordBatch], tables: Tables,
         with _working_folder(out) as folder, _settings({**WRITER_SETTINGS, "OGR_CURRENT_DATE": date}):
             package = folder / "changes.gpkg"
             count = _write_package(package, batches, tables, _as_wkt(crs))
-            _check_package(package, count)
+            check_pages(package, count)
             finished = _FINISH[out.suffix](package, crs)
             _check_count(finished, count)
-            _sync(finished)
-            finished.replace(out)
-            _sync(out.parent)
+            for ending in SIDE_FILES:
+                out.with_name(f"{out.name}{ending}").unlink(missing_ok=True)
+            rename_synced(finished, out)
     except (DataSourceError, DataLayerError, OSError) as error:
         raise OutputError(f"{out}: cannot be written ({error}): check the folder and the free space") from error
     return count
@@ -132,30 +133,6 @@ def _write_arrow(
         )  # fmt: skip
 
 
-def _check_package(package: Path, count: int) -> None:
-    """Let SQLite check every page, and count the rows themselves (the layer only tells what it believes)."""
-    try:
-        with _sqlite(package) as database:
-            verdict = database.execute("PRAGMA integrity_check").fetchone()[0]
-            rows = database.execute(f"SELECT count(*) FROM {LAYER}").fetchone()[0]
-    except sqlite3.DatabaseError as error:
-        verdict, rows = str(error), "an unknown number"
-    if verdict != "ok" or rows != count:
-        raise VerificationError(
-            f"{package.name}: holds {rows} of {count} polygons, SQLite says {verdict!r}: the disk may be failing; "
-            "give the same command again"
-        )
-
-
-@contextmanager
-def _sqlite(package: Path) -> Iterator[sqlite3.Connection]:
-    database = sqlite3.connect(f"{package.absolute().as_uri()}?mode=ro", uri=True)
-    try:
-        yield database
-    finally:
-        database.close()
-
-
 def _check_count(path: Path, count: int) -> None:
     if path.suffix == ".parquet":
         found = pq.ParquetFile(path).metadata.num_rows
@@ -221,14 +198,3 @@ _FINISH = {".gpkg": _as_package, ".fgb": _as_flatgeobuf, ".parquet": _as_geoparq
 
 def _as_wkt(crs: CRS | None) -> str | None:
     return None if crs is None else str(crs.to_wkt(version=WktVersion.WKT2_2019))
-
-
-def _sync(path: Path) -> None:
-    """Have a file's content, or a folder's names, on the disk."""
-    if path.is_dir() and os.name == "nt":  # Windows cannot open folders
-        return
-    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -181,7 +181,7 @@ def test_a_file_that_lacks_a_polygon_is_noticed(tmp_path: Path, ending: str, mon
     monkeypatch.setattr(write, "_write_package", lambda *arguments: write_package(*arguments) + 1)
     refused(VerificationError, "holds 1 of 2 polygons", change, tmp_path / f"x{ending}")
     if ending != ".gpkg":
-        monkeypatch.setattr(write, "_check_package", lambda *_: None)
+        monkeypatch.setattr(write, "check_pages", lambda *_: None)
         refused(VerificationError, "holds 1 of 2 polygons", change, tmp_path / f"x{ending}")
 
 
