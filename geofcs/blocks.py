@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections import deque
 from collections.abc import Callable, Collection, Generator, Hashable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -229,9 +230,11 @@ def _blend_batch(blend: RowBlend, batch: Mapping[int, ReadTile], scorer: Scorer,
     for tile in batch.values():
         blend.add_valid(tile.col, tile.valid)
     filled = {slot: tile for slot, tile in batch.items() if tile.valid.any()}
-    if filled:
-        scores = _scored(filled, scorer, job)
-        for slot, tile in filled.items():
+    scores = _scored(filled, scorer, job) if filled else None
+    for slot, tile in batch.items():
+        if scores is None or slot not in filled:
+            blend.add_nothing(tile.col)
+        else:
             blend.add_scores(tile.row, tile.col, _at(scores, slot))
     return len(filled)
 
@@ -266,8 +269,9 @@ def _square(image: Pixels, valid: npt.NDArray[np.bool_], mean: Colour, side: int
 
 
 def _check_finite(scores: Scores, tiles: Mapping[int, ReadTile], lattice: Lattice) -> None:
+    """A sum of probabilities is finite if all of them are, and no other test reads them as fast."""
     for slot, tile in tiles.items():
-        if not all(bool(layer.isfinite().all()) for layer in _at(scores, slot) if layer is not None):
+        if not all(math.isfinite(layer.sum()) for layer in _at(scores, slot) if layer is not None):
             top, left = lattice.rows.starts[tile.row], lattice.cols.starts[tile.col]
             raise ComputeError(
                 f"the model gave numbers that are not finite for the tile at row {top}, column {left} "
