@@ -51,7 +51,10 @@ class CostlessScorer:
     def __call__(self, t1: Tensor, t2: Tensor) -> Scores:  # noqa: ARG002
         """Scores of a batch, all one piece of memory."""
         change, *covers = self._answer
-        return Scores(change.expand(len(t1), -1, -1), *(None if each is None else each.expand(len(t1), -1, -1, -1) for each in covers))
+        return Scores(
+            change.expand(len(t1), -1, -1),
+            *(None if each is None else each.expand(len(t1), -1, -1, -1) for each in covers),
+        )
 
 
 @lru_cache(1)

@@ -20,6 +20,7 @@ from geofcs.vector.rings import Polygons
 from geofcs.vector.source import open_source
 from geofcs.vector.stream import RegionStream
 from geofcs.vector.style import STYLE_TABLE, style_table
+from geofcs.vector.threads import ordered_map
 from geofcs.vector.write import check_target, write_features
 
 SUMMARY = "summary"
@@ -56,6 +57,7 @@ def polygonize(
     date_t1: str | None = None,
     date_t2: str | None = None,
     block: int = BLOCK,
+    threads: int = 1,
     overwrite: bool = True,
     progress: Callable[[int], None] | None = None,
 ) -> PolygonCounts:
@@ -63,21 +65,21 @@ def polygonize(
 
     `scheme` None takes the one that the raster carries. Regions below `min_area` square metres are left out; a
     GeoPackage's table `summary` counts them all the same. `probability`: change scores in percent on the same pixels.
-    `block` is how many pixels a side are looked at at once; it changes nothing in the features. `progress` is told of
-    pixels done. Without a CRS areas are null.
+    Blocks of `block` pixels a side are looked at at once by each of `threads` threads; neither changes anything in the
+    features. `progress` is told of pixels done. Without a CRS areas are null.
 
     Raises a `GeofcsError` of every kind but compute; then `out` is what it was before.
     """
-    with open_source(change, probability, scheme) as source:
+    with open_source(change, probability, scheme, threads) as source, ordered_map(threads) as in_order:
         check_target(out, overwrite)
         areas = PixelAreas.of(source.grid)
         if not areas.are_known:
             _check_needs_no_place(change, out, min_area)
         stream = RegionStream(source.read, areas, source.nodata, min_area)
         maker = FeatureMaker(source.grid, source.scheme, date_t1, date_t2)
-        found = _at_most(max_polygons, stream.regions(block, progress or _nobody), change)
+        found = _at_most(max_polygons, stream.regions(block, progress or _nobody, in_order), change)
         count = write_features(
-            out, (maker.features(*some) for some in _few(found)), lambda: _tables(maker, stream.tally),
+            out, in_order(lambda some: maker.features(*some), _few(found)), lambda: _tables(maker, stream.tally),
             source.grid.crs, _date_of(change),
         )  # fmt: skip
     return PolygonCounts(

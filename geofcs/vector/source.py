@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
@@ -22,11 +23,19 @@ from geofcs.vector.windows import Block
 
 
 @dataclass(frozen=True)
-class ChangeSource:
-    """An open change raster and, on the same pixels, the change scores in percent."""
+class Files:
+    """The open rasters; one thread at a time may read them."""
 
     change: Any
     probability: Any | None
+
+
+@dataclass(frozen=True)
+class ChangeSource:
+    """A change raster and, on the same pixels, the change scores in percent; opened as often as there are threads."""
+
+    path: str
+    idle: SimpleQueue[Files]
     grid: Grid
     scheme: ClassScheme
     nodata: int
@@ -36,16 +45,21 @@ class ChangeSource:
 
         Raises `SourceError` when pixels cannot be read, `InputError` for codes that the scheme does not have.
         """
-        codes = _read_window(self.change, block, NO_CHANGE)
+        files = self.idle.get()
+        try:
+            codes = _read_window(files.change, block, NO_CHANGE)
+            percent = None if files.probability is None else _read_window(files.probability, block, PERCENT_NODATA)
+        finally:
+            self.idle.put(files)
         self._check(codes, block)
-        return codes, None if self.probability is None else _read_window(self.probability, block, PERCENT_NODATA)
+        return codes, percent
 
     def _check(self, codes: npt.NDArray[Any], block: Block) -> None:
         is_unknown = (codes > len(self.scheme.transitions)) & (codes != self.nodata)
         if is_unknown.any():
             row, col = np.argwhere(is_unknown)[0]
             raise InputError(
-                f"{self.change.name}: code {codes[row, col]} at row {block.top - 1 + row}, column "
+                f"{self.path}: code {codes[row, col]} at row {block.top - 1 + row}, column "
                 f"{block.left - 1 + col} is none of the {len(self.scheme.transitions)} of class scheme "
                 f"{self.scheme.name!r}: give the right one with --classes"
             )
@@ -53,23 +67,32 @@ class ChangeSource:
 
 @contextmanager
 def open_source(
-    change: str | Path, probability: str | Path | None, scheme: ClassScheme | None
+    change: str | Path, probability: str | Path | None, scheme: ClassScheme | None, threads: int = 1
 ) -> Iterator[ChangeSource]:
-    """Open the rasters; `scheme` None takes the one that the change raster carries. `InputError` if they do not fit."""
+    """Open the rasters for so many threads; `scheme` None takes the one that the change raster carries.
+
+    Raises `InputError` if they do not fit.
+    """
     with ExitStack() as stack:
         stack.enter_context(gdal_settings())
-        file = stack.enter_context(_opened(change))
+        idle: SimpleQueue[Files] = SimpleQueue()
+        for _ in range(threads):
+            files = Files(
+                stack.enter_context(_opened(change)),
+                None if probability is None else stack.enter_context(_opened(probability)),
+            )
+            idle.put(files)
+        file = files.change
         if file.count != 1 or file.dtypes[0] not in ("uint8", "uint16"):
             raise InputError(
                 f"{change}: has {file.count} band(s) of {file.dtypes[0]}; from-to codes are one band of uint8 or "
                 "uint16, as in change.tif of geofcs detect"
             )
-        scores = None if probability is None else stack.enter_context(_opened(probability))
-        if scores is not None:
-            _check_same_grid(file, scores)
+        if files.probability is not None:
+            _check_same_grid(file, files.probability)
         nodata = np.iinfo(file.dtypes[0]).max if file.nodata is None else int(file.nodata)
         grid = Grid(file.crs, file.transform, file.height, file.width)
-        yield ChangeSource(file, scores, grid, scheme or _carried_scheme(file), nodata)
+        yield ChangeSource(file.name, idle, grid, scheme or _carried_scheme(file), nodata)
 
 
 def _opened(path: str | Path) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -10,9 +11,10 @@ import numpy.typing as npt
 
 from geofcs.errors import VerificationError
 from geofcs.vector.areas import PixelAreas
-from geofcs.vector.regions import Regions, Tally, find_regions
+from geofcs.vector.regions import BlockRegions, Regions, Tally, find_regions
 from geofcs.vector.rings import Polygons
 from geofcs.vector.seams import Seams
+from geofcs.vector.threads import Map
 from geofcs.vector.windows import Block, block_rows
 
 ReadBlock = Callable[[Block], tuple[npt.NDArray[Any], npt.NDArray[np.uint8] | None]]
@@ -33,18 +35,21 @@ class RegionStream:
         self.dropped = 0
         self.tally = Tally(np.zeros(nodata + 1, np.int64), np.zeros(nodata + 1))
 
-    def regions(self, side: int, progress: Callable[[int], None]) -> Iterator[tuple[Regions, Polygons]]:
+    def regions(
+        self, side: int, progress: Callable[[int], None], in_order: Map = map
+    ) -> Iterator[tuple[Regions, Polygons]]:
         """Regions as soon as they are complete, polygon i of each pair being that of region i.
 
-        The raster is cut into blocks of `side` pixels; `progress` is told of pixels done. Regions are found by their
-        pixels and polygons by their corners: `VerificationError` if the two differ in size.
+        The raster is cut into blocks of `side` pixels, which `in_order` looks through, in several threads perhaps;
+        `progress` is told of pixels done. Regions are found by their pixels and polygons by their corners:
+        `VerificationError` if the two differ in size.
         """
         height, width = self._areas.grid_shape
         seams = Seams(width)
-        for row in block_rows(height, width, side):
-            for block in row:
-                codes, percent = self._read(block)
-                found = find_regions(codes, percent, self._nodata, block, self._areas, self._min_area)
+        rows = block_rows(height, width, side)
+        all_found = in_order(self._find, itertools.chain.from_iterable(rows))
+        for row in rows:
+            for block, found in zip(row, all_found, strict=False):
                 self.tally = self.tally + found.tally
                 self.dropped += found.dropped
                 seams.add(block, found)
@@ -53,6 +58,10 @@ class RegionStream:
             regions, polygons, dropped = seams.finish_row(self._min_area)
             self.dropped += dropped
             yield _matched(regions, polygons)
+
+    def _find(self, block: Block) -> BlockRegions:
+        codes, percent = self._read(block)
+        return find_regions(codes, percent, self._nodata, block, self._areas, self._min_area)
 
 
 def _matched(regions: Regions, polygons: Polygons) -> tuple[Regions, Polygons]:
