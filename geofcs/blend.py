@@ -69,12 +69,14 @@ class RowBlend:
         layers = [layer for layer in (scores.change[None], scores.t1, scores.t2) if layer is not None]
         for part in self._parts(col):
             share = self._row_shares[row, part.rows][:, None] * self._col_shares[col, part.source][None, :]
-            sums = self._sums[:, part.rows, part.target].split([len(layer) for layer in layers])
-            for of_layer, layer in zip(sums, layers, strict=True):
+            first = 0
+            for layer in layers:
+                sums = self._sums[first : first + len(layer), part.rows, part.target]
                 if part.is_first:
-                    torch.mul(layer[:, part.rows, part.source], share, out=of_layer)
+                    torch.mul(layer[:, part.rows, part.source], share, out=sums)
                 else:
-                    of_layer += layer[:, part.rows, part.source] * share
+                    sums += layer[:, part.rows, part.source] * share
+                first += len(layer)
 
     def add_nothing(self, col: int) -> None:
         """Blend in zeros for a tile in column `col` that was not scored, no pixel of it being valid."""

@@ -33,9 +33,9 @@ ONLY_IN = {
     "distributed": {"schedule"},
     "rasterio": {
         *("grid", "gdal", "scene", "strips", "raster", "vector", "synthetic", "blocks", "report"),
-        *("training", "evaluation", "verify"),
+        *("training", "evaluation", "verify", "bench"),
     },
-    "pyogrio": {"scene", "vector", "report", "training"},
+    "pyogrio": {"scene", "vector", "report", "training", "bench"},
     "lightning_fabric": {"training"},
     "matplotlib": {"evaluation", "bench"},
     "PIL": {"training"},

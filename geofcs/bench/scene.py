@@ -24,10 +24,12 @@ from geofcs.bench.timing import Note
 from geofcs.classes import SECOND
 from geofcs.detect import Clock, carry_out
 from geofcs.journal import Journal
+from geofcs.lock import locked
 from geofcs.model.build import build
 from geofcs.model.weights import save_weights
 from geofcs.plan import DetectRequest, make_plan
 
+WEIGHTS = "pico.safetensors"
 TILE = 512
 GRAIN = 16
 """Pixels a side of the patches that made-up scenes consist of, under noise of four bits."""
@@ -103,7 +105,7 @@ def _make_pair(folder: Path, size: int, threads: int) -> None:
                 height = min(TILE, size - top)
                 file.write(_noise(random, height, size), window=Window(0, top, size, height))
     config = sizes_of("pico")
-    save_weights(folder / "pico.safetensors", build(config, seed=0), config, SECOND, tile=TILE, trained="not trained")
+    save_weights(folder / WEIGHTS, build(config, seed=0), config, SECOND, tile=TILE, trained="not trained")
 
 
 def _noise(random: np.random.Generator, height: int, width: int) -> Any:
@@ -114,11 +116,14 @@ def _noise(random: np.random.Generator, height: int, width: int) -> Any:
 
 def _detect(folder: Path, workers: int) -> dict[str, Any]:
     """The job with a model that costs nothing in the place of the one that was planned with."""
-    scenes = [str(folder / name) for name in SCENES]
-    request = DetectRequest(*scenes, folder / "out", folder / "pico.safetensors", workers=workers, device="cpu")
-    plan = make_plan(request)
-    plan = replace(plan, source=CostlessSource(plan.lattice.tile, len(SECOND.land_covers)))
-    return carry_out(plan, request, Journal(request.out), Clock(), _Nobody())
+    t1, t2 = (str(folder / name) for name in SCENES)
+    request = DetectRequest(t1, t2, folder / "out", folder / WEIGHTS, workers=workers, device="cpu")
+    journal = Journal(request.out)
+    with locked(journal.out) as lock:
+        plan = make_plan(request)
+        costless = CostlessSource(plan.lattice.tile, len(SECOND.land_covers))
+        plan = replace(plan, source=costless)  # type: ignore[arg-type]  # no trained model, but all that is asked of one
+        return carry_out(plan, request, journal, lock, Clock(), _Nobody())
 
 
 class _Nobody:
