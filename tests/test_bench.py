@@ -16,7 +16,7 @@ from geofcs.bench.run import Request, Results, bench
 from geofcs.bench.timing import Clock
 from geofcs.cli.app import app
 from geofcs.errors import UsageError
-from geofcs.model.config import mamba_fcs
+from geofcs.model.config import mamba_fcs, scannet
 from geofcs.model.ops import four_direction_scan
 
 
@@ -45,6 +45,7 @@ def test_a_median_is_of_the_calls_in_turn() -> None:
 
 def test_the_floor_counts_the_published_operations() -> None:
     assert operations(mamba_fcs("base", 7), 512) / 1e9 == pytest.approx(555, abs=5)
+    assert operations(scannet("resnet34", 7), 512) / 1e9 == pytest.approx(530, abs=0.5)
 
 
 def test_a_model_is_held_against_products_and_another_beside_it() -> None:

@@ -38,6 +38,7 @@ class Setting:
 MODELS = {
     **{size: ("mamba-fcs", size) for size in (PICO, *ENCODERS)},
     "mamba-fcs": ("mamba-fcs", "base"),
+    "scannet": ("scannet", "resnet34"),
 }
 """Architecture and size by the name that --model takes."""
 

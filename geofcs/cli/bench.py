@@ -43,7 +43,7 @@ What = Annotated[Part, Argument(help="On a CPU, all leaves training out.")]
 Model = Annotated[
     list[str] | None,
     Option(
-        help="base, small, tiny, pico or changemamba. Repeatable. Default: base, on a CPU pico too.",
+        help="base, small, tiny, pico, changemamba or scannet. Repeatable. Default: base, on a CPU pico too.",
         rich_help_panel=WHAT,
     ),
 ]

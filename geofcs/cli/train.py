@@ -23,7 +23,7 @@ SIGNAL_EXIT_CODE = 128
 Dataset = Annotated[str | None, Option(help="landsat, second or synthetic: which config, and how pairs are read.")]
 Data = Annotated[Path | None, Option(help="The folder of the dataset.")]
 Config = Annotated[Path | None, Option(help="A YAML config of your own, in place of the dataset's.")]
-Model = Annotated[str | None, Option(help="mamba-fcs or changemamba: which config. Default: mamba-fcs.")]
+Model = Annotated[str | None, Option(help="mamba-fcs, changemamba or scannet: which config. Default: mamba-fcs.")]
 Recipe = Annotated[str | None, Option(help="Another config of the dataset: published (exactly so), or small.")]
 Set = Annotated[list[str] | None, Option("--set", metavar="KEY=VALUE", help="One key: train.lr=5e-5. Repeatable.")]
 Start = Annotated[

@@ -8,11 +8,26 @@ from typing import Any, NamedTuple, TypeVar
 import torch
 from torch import nn
 
-from geofcs.model.config import ChangeConfig, EncoderConfig, MambaFCSConfig, mamba_fcs, mamba_fcs_config
+from geofcs.model.config import (
+    AnyEncoderConfig,
+    ChangeConfig,
+    EncoderConfig,
+    MambaFCSConfig,
+    ResNetConfig,
+    SCanNetConfig,
+    encoder_config,
+    mamba_fcs,
+    mamba_fcs_config,
+    resnet_config,
+    scannet,
+    scannet_config,
+)
 from geofcs.model.encoder import Encoder
 from geofcs.model.fcs import MambaFCS
 from geofcs.model.initialise import initialise
 from geofcs.model.interface import ChangeModel
+from geofcs.model.resnet import ResNet
+from geofcs.model.scannet import SCanNet
 
 Module = TypeVar("Module", bound=nn.Module)
 
@@ -29,7 +44,10 @@ class Architecture(NamedTuple):
     sized: Callable[[str, int], ChangeConfig]
 
 
-ARCHITECTURES = {MambaFCSConfig.architecture: Architecture(MambaFCS, mamba_fcs_config, mamba_fcs)}
+ARCHITECTURES = {
+    MambaFCSConfig.architecture: Architecture(MambaFCS, mamba_fcs_config, mamba_fcs),
+    SCanNetConfig.architecture: Architecture(SCanNet, scannet_config, scannet),
+}
 """Every kind of change model, by the name that its config has, weights files record and --model takes."""
 
 
@@ -47,18 +65,32 @@ def build(config: ChangeConfig, seed: int) -> ChangeModel:
     return model
 
 
-def without_memory(kind: Callable[[Any], Module], config: ChangeConfig | EncoderConfig) -> Module:
+def without_memory(kind: Callable[[Any], Module], config: ChangeConfig | AnyEncoderConfig) -> Module:
     """A module whose weights have shapes but no memory; `load_state_dict(..., assign=True)` gives it weights."""
     with torch.device("meta"):
         return kind(config)
 
 
-def parameter_count(config: ChangeConfig | EncoderConfig) -> int:
+class EncoderKind(NamedTuple):
+    """What makes an encoder alone: the module from its config, the config from what `dataclasses.asdict` made of it."""
+
+    encoder: Callable[[Any], nn.Module]
+    config: Callable[[dict[str, Any]], AnyEncoderConfig]
+
+
+ENCODER_KINDS = {
+    EncoderConfig.kind: EncoderKind(Encoder, encoder_config),
+    ResNetConfig.kind: EncoderKind(ResNet, resnet_config),
+}
+"""Every kind of encoder, by the name that its config has and weights files record."""
+
+
+def encoder_of(config: AnyEncoderConfig) -> nn.Module:
+    """The encoder of a config, as torch initialises it."""
+    return ENCODER_KINDS[config.kind].encoder(config)
+
+
+def parameter_count(config: ChangeConfig | AnyEncoderConfig) -> int:
     """How many numbers training would change."""
-    if isinstance(config, EncoderConfig):
-        return _count(without_memory(Encoder, config))
-    return _count(without_memory(model_of, config))
-
-
-def _count(module: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in module.parameters())
+    kind: Callable[[Any], nn.Module] = encoder_of if isinstance(config, AnyEncoderConfig) else model_of
+    return sum(parameter.numel() for parameter in without_memory(kind, config).parameters())

@@ -24,6 +24,19 @@ class Normalisation:
 
 IMAGENET = Normalisation((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
 
+STATISTICS = {
+    "imagenet": (IMAGENET, IMAGENET),
+    "second": (
+        Normalisation((113.40, 114.08, 116.45), (48.30, 46.27, 48.14)),
+        Normalisation((111.07, 114.04, 118.18), (49.41, 47.01, 47.94)),
+    ),
+    "landsat": (
+        Normalisation((141.53, 139.20, 137.73), (81.99, 83.31, 83.89)),
+        Normalisation((137.36, 136.50, 135.144), (85.97, 86.01, 86.81)),
+    ),
+}
+"""Of both dates' images, by the name of what they were measured on; the datasets' by the authors of SCanNet."""
+
 
 @dataclass(frozen=True)
 class EncoderConfig:
@@ -32,6 +45,8 @@ class EncoderConfig:
     `ratio` is the width of a scan over the width of its block, `mlp_ratio` the same of the MLP's hidden layer;
     `drop_path` the stochastic depth of the last block, to which it rises linearly from 0.
     """
+
+    kind: ClassVar[str] = "vmamba-encoder"
 
     width: int
     depths: tuple[int, int, int, int]
@@ -108,37 +123,76 @@ class MambaFCSConfig:
         return FLOATS_PER_WIDTH * self.encoder.width + FLOATS_PER_CLASS * self.classes
 
 
-ChangeConfig = MambaFCSConfig
-"""The config of any change model."""
+@dataclass(frozen=True)
+class ResNetConfig:
+    """A ResNet of basic blocks (ResNet-34 as it stands): `width` channels, doubling from layer to layer."""
+
+    kind: ClassVar[str] = "resnet-encoder"
+
+    width: int = 64
+    depths: tuple[int, int, int, int] = (3, 4, 6, 3)
+
+    def __post_init__(self) -> None:
+        if self.width < 1 or len(self.depths) != LEVELS or min(self.depths) < 1:
+            raise InputError(
+                f"a ResNet has {LEVELS} layers of one block at least, not width {self.width} and depths {self.depths}"
+            )
+
+    @property
+    def said(self) -> str:
+        """A line on it for people."""
+        return f"ResNet, width {self.width}, depths {', '.join(map(str, self.depths))}"
 
 
 @dataclass(frozen=True)
 class SCanNetConfig:
-    """A SCanNet for `classes` classes, "no change" counted (K): ResNet-34, as published, or a smaller one.
+    """A SCanNet for `classes` classes, "no change" counted (K), on ResNet-34, as published, or a smaller one.
 
-    `width` is that of the low map at stride 4; every other width is a multiple of it: decoders twice as wide, the
-    transformer six times. `depths` are the ResNet's blocks per layer, `compare_depth` the residual blocks that compare
-    the dates, `heads` and `transformer_depth` the CSWin blocks'. Each date has its own `normalisation`.
+    Every width is a multiple of the encoder's: decoders are twice as wide, the transformer six times. `compare_depth`
+    is how many residual blocks compare the dates; the transformer has `depth` CSWin blocks of `heads` heads.
     """
 
+    architecture: ClassVar[str] = "scannet"
+
+    encoder: ResNetConfig
     classes: int
-    width: int = 64
-    depths: tuple[int, int, int, int] = (3, 4, 6, 3)
     compare_depth: int = 6
-    transformer_depth: int = 2
+    depth: int = 2
     heads: int = 4
     normalisation: tuple[Normalisation, Normalisation] = (IMAGENET, IMAGENET)
 
     def __post_init__(self) -> None:
         if self.classes < 2:
-            raise InputError("SCanNet has no binary variant: its classes are land covers and no change")
-        if len(self.depths) != LEVELS or min(*self.depths, self.compare_depth, self.transformer_depth) < 1:
-            raise InputError(f"a SCanNet has {LEVELS} layers of one block at least, not depths {self.depths}")
-        if self.heads < 2 or self.heads % 2 or (6 * self.width) % self.heads or self.width < 1:
+            raise InputError("SCanNet has no binary variant: it needs classes of land cover; take another model")
+        if min(self.compare_depth, self.depth) < 1:
+            raise InputError("a SCanNet compares the dates with one block at least, and has one CSWin block at least")
+        if self.heads < 2 or self.heads % 2 or self.token_width % self.heads:
             raise InputError(
-                f"a SCanNet of width {self.width} cannot have {self.heads} heads: they are an even number of equal "
-                f"parts of its transformer's {6 * self.width} channels"
+                f"a SCanNet of width {self.encoder.width} cannot have {self.heads} heads: they are an even number of "
+                f"equal parts of its transformer's {self.token_width} channels"
             )
+
+    @property
+    def is_binary(self) -> bool:
+        """Never: there is no such variant."""
+        return False
+
+    @property
+    def token_width(self) -> int:
+        """Channels of the transformer: those of three decoders."""
+        return 6 * self.encoder.width
+
+    @property
+    def activations(self) -> int:
+        """About how many numbers a call holds at its peak, per position of the stride-4 map: see `activation_bytes`."""
+        return SCANNET_FLOATS_PER_WIDTH * self.encoder.width + FLOATS_PER_CLASS * self.classes
+
+
+ChangeConfig = MambaFCSConfig | SCanNetConfig
+"""The config of any change model."""
+
+AnyEncoderConfig = EncoderConfig | ResNetConfig
+"""The config of any encoder."""
 
 
 ENCODERS = {
@@ -183,8 +237,14 @@ def pico(
 
 def mamba_fcs_config(content: dict[str, Any]) -> MambaFCSConfig:
     """The config that `dataclasses.asdict` turned into `content`; raises KeyError or TypeError for anything else."""
+    encoder, normalisation = encoder_config(content["encoder"]), normalisations(content)
+    return replace(MambaFCSConfig(**content), encoder=encoder, normalisation=normalisation)
+
+
+def normalisations(content: dict[str, Any]) -> tuple[Normalisation, Normalisation]:
+    """Both dates' of a config's content."""
     first, second = (Normalisation(tuple(date["mean"]), tuple(date["std"])) for date in content["normalisation"])
-    return replace(MambaFCSConfig(**content), encoder=encoder_config(content["encoder"]), normalisation=(first, second))
+    return first, second
 
 
 def encoder_config(content: dict[str, Any]) -> EncoderConfig:
@@ -192,9 +252,32 @@ def encoder_config(content: dict[str, Any]) -> EncoderConfig:
     return EncoderConfig(**{**content, "depths": tuple(content["depths"])})
 
 
+SCANNET_SIZES = {"resnet34": ResNetConfig(), "small": ResNetConfig(16, (2, 2, 2, 2))}
+"""Encoders of SCanNet by name: the published one, and ours, for CPUs."""
+
+
+def scannet(size: str, classes: int) -> SCanNetConfig:
+    """SCanNet on a ResNet of a size in `SCANNET_SIZES`."""
+    if size not in SCANNET_SIZES:
+        raise InputError(f"no size of SCanNet is called {size!r}; known: {', '.join(SCANNET_SIZES)}")
+    return SCanNetConfig(SCANNET_SIZES[size], classes)
+
+
+def scannet_config(content: dict[str, Any]) -> SCanNetConfig:
+    """The config that `dataclasses.asdict` turned into `content`; raises KeyError or TypeError for anything else."""
+    encoder, normalisation = resnet_config(content["encoder"]), normalisations(content)
+    return replace(SCanNetConfig(**content), encoder=encoder, normalisation=normalisation)
+
+
+def resnet_config(content: dict[str, Any]) -> ResNetConfig:
+    """The same for a ResNet."""
+    return ResNetConfig(**{**content, "depths": tuple(content["depths"])})
+
+
 FIXED_BYTES = 20_000_000
 FLOATS_PER_WIDTH = 36
 FLOATS_PER_CLASS = 32
+SCANNET_FLOATS_PER_WIDTH = 36
 """Memory of a model call, fitted to peaks measured on a CPU; see `activation_bytes`."""
 
 

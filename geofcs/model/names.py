@@ -98,11 +98,11 @@ MAMBA_FCS = {
 }
 
 SCANNET = {
-    "encoder.resnet.conv1": "FCN.layer0.0",
-    "encoder.resnet.bn1": "FCN.layer0.1",
-    "encoder.resnet": "FCN",
-    "encoder.head.conv": "FCN.head.0",
-    "encoder.head.norm": "FCN.head.1",
+    "encoder.conv1": "FCN.layer0.0",
+    "encoder.bn1": "FCN.layer0.1",
+    "encoder": "FCN",
+    "shrink.conv": "FCN.head.0",
+    "shrink.norm": "FCN.head.1",
     "compare": "resCD",
     # decoders
     "narrow.conv": "transit.0",

@@ -8,6 +8,8 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from geofcs.model.config import ResNetConfig
+
 STRIDES = (1, 2, 1, 1)
 """Of the four layers. A classifier's are 1, 2, 2, 2: SCanNet leaves the last two out and puts no dilation there."""
 
@@ -34,10 +36,11 @@ class BasicBlock(nn.Module):
 
 
 class ResNet(nn.Module):
-    """The four layers of a ResNet of `width` channels, doubling from layer to layer; `depths` blocks each."""
+    """Four layers of basic blocks behind a convolution and a pool, each of stride 2."""
 
-    def __init__(self, width: int, depths: tuple[int, int, int, int]) -> None:
+    def __init__(self, config: ResNetConfig) -> None:
         super().__init__()
+        width, depths = config.width, config.depths
         self.conv1 = nn.Conv2d(3, width, 7, stride=2, padding=3, bias=False)
         self.bn1 = nn.BatchNorm2d(width)
         self.pool = nn.MaxPool2d(3, stride=2, padding=1)

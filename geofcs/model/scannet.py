@@ -11,25 +11,11 @@ from geofcs.model.cswin import ScanFormer
 from geofcs.model.decoders import enlarge
 from geofcs.model.encoder import Normalise
 from geofcs.model.fusion import ConvNorm
-from geofcs.model.interface import Logits
+from geofcs.model.interface import ChangeModel, Logits
 from geofcs.model.resnet import ResNet, basic_blocks
 
 PADDED_TO = 8
 """Deep maps are an eighth of the image's size, low ones a quarter: a multiple of 8 makes these exactly twice those."""
-
-
-class ResNetEncoder(nn.Module):
-    """A ResNet whose deep map is narrowed to twice the width of its low one."""
-
-    def __init__(self, config: SCanNetConfig) -> None:
-        super().__init__()
-        self.resnet = ResNet(config.width, config.depths)
-        self.head = ConvNorm(8 * config.width, 2 * config.width, 1, bias=False)
-
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """(b, 3, h, w), normalised -> deep (b, 2 width, h / 8, w / 8) and low (b, width, h / 4, w / 4)."""
-        deep, low = self.resnet(image)
-        return F.relu(self.head(deep)), low
 
 
 class UpDecoder(nn.Module):
@@ -60,20 +46,21 @@ class ChangeHead(nn.Module):
         return logit
 
 
-class SCanNet(nn.Module):
+class SCanNet(ChangeModel):
     """The whole model."""
 
     def __init__(self, config: SCanNetConfig) -> None:
         super().__init__()
         self.config = config
-        width, wide = config.width, 2 * config.width
+        width, wide = config.encoder.width, 2 * config.encoder.width
         self.normalise = Normalise(config.normalisation)
-        self.encoder = ResNetEncoder(config)
+        self.encoder = ResNet(config.encoder)
+        self.shrink = ConvNorm(8 * width, wide, 1, bias=False)
         self.compare = basic_blocks(2 * wide, wide, config.compare_depth)
         self.t1_decoder = UpDecoder(wide, width, width, wide)
         self.t2_decoder = UpDecoder(wide, width, width, wide)
         self.change_decoder = UpDecoder(wide, 2 * width, width, wide)
-        self.transformer = ScanFormer(3 * wide, config.heads, config.transformer_depth)
+        self.transformer = ScanFormer(config.token_width, config.heads, config.depth)
         self.t1_head = nn.Conv2d(wide, config.classes, 1)
         self.t2_head = nn.Conv2d(wide, config.classes, 1)
         self.change_head = ChangeHead(wide, width)
@@ -84,13 +71,18 @@ class SCanNet(nn.Module):
         In training each date passes through the encoder alone: batch norms know the statistics of one date at a time.
         """
         first, second = padded(self.normalise(t1, t2)).chunk(2)
-        (deep1, low1), (deep2, low2) = self.encoder(first), self.encoder(second)
+        (deep1, low1), (deep2, low2) = self._features(first), self._features(second)
         compared = self.compare(torch.cat([deep1, deep2], 1))
         change = self.change_decoder(compared, torch.cat([low1, low2], 1))
         decoded = torch.cat([self.t1_decoder(deep1, low1), self.t2_decoder(deep2, low2), change], 1)
         of_t1, of_t2, of_change = self.transformer(decoded).chunk(3, 1)
         heads = ((self.change_head, of_change), (self.t1_head, of_t1), (self.t2_head, of_t2))
         return Logits(*(_logits(head, x, t1, first) for head, x in heads))
+
+    def _features(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Deep and low maps of one date, at strides 8 and 4."""
+        deep, low = self.encoder(images)
+        return F.relu(self.shrink(deep)), low
 
 
 def padded(images: Tensor) -> Tensor:

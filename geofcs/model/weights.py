@@ -22,17 +22,14 @@ from torch import Tensor, nn
 
 from geofcs.classes import ClassScheme, LandCover
 from geofcs.errors import InputError, OutputError
-from geofcs.model.build import ARCHITECTURES, model_of, without_memory
-from geofcs.model.config import ChangeConfig, Colour, EncoderConfig, encoder_config
-from geofcs.model.encoder import Encoder
+from geofcs.model.build import ARCHITECTURES, ENCODER_KINDS, encoder_of, model_of, without_memory
+from geofcs.model.config import AnyEncoderConfig, ChangeConfig, Colour
 from geofcs.model.interface import ChangeModel
 
 FORMAT = 1
 """The version of the metadata that this code writes, and the newest it reads."""
 
 METADATA = "geofcs"
-
-VMAMBA_ENCODER = "vmamba-encoder"
 
 
 @dataclass(frozen=True)
@@ -65,10 +62,14 @@ class WeightsInfo:
 class EncoderInfo:
     """What the file of a bare encoder says of itself: something to start training from."""
 
-    architecture: str
-    config: EncoderConfig
+    config: AnyEncoderConfig
     trained: str
     sha256: str
+
+    @property
+    def architecture(self) -> str:
+        """The name of the kind of encoder."""
+        return self.config.kind
 
 
 @dataclass(frozen=True)
@@ -104,12 +105,12 @@ def load_weights(path: Path) -> LoadedWeights:
     return LoadedWeights(model.eval(), info)
 
 
-def load_encoder(path: Path) -> Encoder:
+def load_encoder(path: Path) -> nn.Module:
     """The encoder that a file made by `save_encoder` holds, in training mode; raises `InputError`."""
     info = read_info(path)
     if not isinstance(info, EncoderInfo):
         raise InputError(f"{path}: holds a whole model ({info.architecture}), not an encoder")
-    encoder = without_memory(Encoder, info.config)
+    encoder = without_memory(encoder_of, info.config)
     _fill(encoder, path, info.sha256)
     return encoder
 
@@ -133,11 +134,11 @@ def save_weights(
 
 
 def save_encoder(
-    path: Path, encoder: nn.Module, config: EncoderConfig, trained: str, dtype: torch.dtype = torch.float32
+    path: Path, encoder: nn.Module, config: AnyEncoderConfig, trained: str, dtype: torch.dtype = torch.float32
 ) -> EncoderInfo:
     """Write a bare encoder in the same way."""
-    sha256 = _write(path, VMAMBA_ENCODER, encoder, asdict(config), {"trained": trained}, dtype)
-    return EncoderInfo(VMAMBA_ENCODER, config, trained, sha256)
+    sha256 = _write(path, config.kind, encoder, asdict(config), {"trained": trained}, dtype)
+    return EncoderInfo(config, trained, sha256)
 
 
 def check_tensors(path: Path, wanted: Mapping[str, tuple[int, ...]], found: Mapping[str, tuple[int, ...]]) -> None:
@@ -251,12 +252,12 @@ def _weights_info(header: dict[str, Any]) -> WeightsInfo:
 
 
 def _encoder_info(header: dict[str, Any]) -> EncoderInfo:
-    config = encoder_config(header["config"])
-    return EncoderInfo(header["architecture"], config, header["trained"], header["sha256"])
+    config = ENCODER_KINDS[header["architecture"]].config(header["config"])
+    return EncoderInfo(config, header["trained"], header["sha256"])
 
 
 READERS: dict[str, Callable[[dict[str, Any]], WeightsInfo | EncoderInfo]] = {
     **dict.fromkeys(ARCHITECTURES, _weights_info),
-    VMAMBA_ENCODER: _encoder_info,
+    **dict.fromkeys(ENCODER_KINDS, _encoder_info),
 }
 """How the description of each architecture is read."""

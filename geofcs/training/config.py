@@ -39,13 +39,14 @@ class DataConfig(Section):
 class ModelConfig(Section):
     """Kind, size and parts of the model; None stands for what the size says itself."""
 
-    architecture: Literal["mamba-fcs"]
+    architecture: Literal["mamba-fcs", "scannet"]
     size: str
     width: PositiveInt | None
     depths: Depths | None
     drop_path: Share | None
     change_guided_attention: bool
     fft: bool
+    statistics: Literal["imagenet", "second", "landsat"]
     weights: Path | None
 
 

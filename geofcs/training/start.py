@@ -5,24 +5,39 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from torch import nn
 
 from geofcs.classes import SCHEMES, ClassScheme
 from geofcs.errors import InputError
 from geofcs.model.build import build
-from geofcs.model.config import ChangeConfig, EncoderConfig, MambaFCSConfig, mamba_fcs
+from geofcs.model.config import (
+    STATISTICS,
+    AnyEncoderConfig,
+    ChangeConfig,
+    EncoderConfig,
+    MambaFCSConfig,
+    ResNetConfig,
+    SCanNetConfig,
+    mamba_fcs,
+    scannet,
+)
 from geofcs.model.interface import ChangeModel
 from geofcs.model.published import Tensors, class_count, is_encoder, published_encoder, published_model, read_checkpoint
 from geofcs.model.weights import EncoderInfo, load_encoder, load_weights, read_info
 from geofcs.training.config import ModelConfig
 
+Encoder = TypeVar("Encoder", EncoderConfig, ResNetConfig)
+
 AS_WEIGHTS = "weights"
 """The size that stands for "that of the file in model.weights"."""
 
-REMADE = ("land_cover_head", "t1_decoder", "t2_decoder")
-"""Parts that another model may have differently, or not at all: the head that knows the classes, and what feeds it."""
+HEADS = ("land_cover_head", "t1_head", "t2_head")
+"""Parts that know the classes, in one model or another."""
+
+REMADE = (*HEADS, "t1_decoder", "t2_decoder")
+"""Parts that another model may have differently, or not at all: heads, and what feeds them."""
 
 
 class Start(NamedTuple):
@@ -36,7 +51,7 @@ class Trained(NamedTuple):
     """What a file holds: a whole model or an encoder alone, and the classes that a whole model was trained for."""
 
     module: nn.Module
-    config: ChangeConfig | EncoderConfig
+    config: ChangeConfig | AnyEncoderConfig
     classes: ClassScheme | None
 
 
@@ -48,7 +63,7 @@ def starting_model(config: ModelConfig, classes: ClassScheme, seed: int) -> Star
     if trained is None or config.weights is None:
         return Start(model, "the weights are fresh")
     _check_sizes(config.weights, _encoder_of(trained.config), sizes.encoder)
-    if isinstance(trained.config, EncoderConfig):
+    if isinstance(trained.config, AnyEncoderConfig):
         model.encoder.load_state_dict(trained.module.state_dict())
         return Start(model, f"the encoder is that of {config.weights.name}, all else is fresh")
     if trained.config.architecture != sizes.architecture:
@@ -59,25 +74,38 @@ def starting_model(config: ModelConfig, classes: ClassScheme, seed: int) -> Star
 
 
 def model_sizes(
-    config: ModelConfig, classes: ClassScheme, trained: ChangeConfig | EncoderConfig | None = None
+    config: ModelConfig, classes: ClassScheme, trained: ChangeConfig | AnyEncoderConfig | None = None
 ) -> ChangeConfig:
     """The sizes that a config asks for; `trained` are those of its weights, if it names some."""
     if config.size == AS_WEIGHTS and trained is None:
         raise InputError("model.size is that of the weights, but model.weights names none")
-    return SIZED[config.architecture](config, classes.count, trained)
+    sizes = SIZED[config.architecture](config, classes.count, trained)
+    return replace(sizes, normalisation=STATISTICS[config.statistics])
 
 
-def _mamba_fcs(config: ModelConfig, classes: int, trained: ChangeConfig | EncoderConfig | None) -> ChangeConfig:
+def _mamba_fcs(config: ModelConfig, classes: int, trained: ChangeConfig | AnyEncoderConfig | None) -> ChangeConfig:
     if config.size == AS_WEIGHTS and trained is not None:
-        sizes = MambaFCSConfig(_encoder_of(trained), classes)
+        sizes = MambaFCSConfig(_of_kind(EncoderConfig, _encoder_of(trained)), classes)
     else:
         sizes = mamba_fcs(config.size, classes)
     encoder = _with_settings(sizes.encoder, config)
     return replace(sizes, encoder=encoder, change_guided_attention=config.change_guided_attention, fft=config.fft)
 
 
-SIZED: dict[str, Callable[[ModelConfig, int, ChangeConfig | EncoderConfig | None], ChangeConfig]] = {
+def _scannet(config: ModelConfig, classes: int, trained: ChangeConfig | AnyEncoderConfig | None) -> ChangeConfig:
+    if config.size == AS_WEIGHTS and isinstance(trained, SCanNetConfig):
+        sizes = replace(trained, classes=classes)
+    elif config.size == AS_WEIGHTS and trained is not None:
+        sizes = SCanNetConfig(_of_kind(ResNetConfig, _encoder_of(trained)), classes)
+    else:
+        sizes = scannet(config.size, classes)
+    width, depths = config.width or sizes.encoder.width, config.depths or sizes.encoder.depths
+    return replace(sizes, encoder=ResNetConfig(width, depths))
+
+
+SIZED: dict[str, Callable[[ModelConfig, int, ChangeConfig | AnyEncoderConfig | None], ChangeConfig]] = {
     MambaFCSConfig.architecture: _mamba_fcs,
+    SCanNetConfig.architecture: _scannet,
 }
 """From the keys of a training config to a model's, by architecture: which keys matter, each says itself."""
 
@@ -92,8 +120,15 @@ def _with_settings(usual: EncoderConfig, config: ModelConfig) -> EncoderConfig:
     )
 
 
-def _encoder_of(config: ChangeConfig | EncoderConfig) -> EncoderConfig:
-    return config if isinstance(config, EncoderConfig) else config.encoder
+def _encoder_of(config: ChangeConfig | AnyEncoderConfig) -> AnyEncoderConfig:
+    return config if isinstance(config, AnyEncoderConfig) else config.encoder
+
+
+def _of_kind(kind: type[Encoder], config: AnyEncoderConfig) -> Encoder:
+    """An encoder's config if it is of that kind; an `InputError` otherwise."""
+    if not isinstance(config, kind):
+        raise InputError(f"model.weights: holds a {config.kind}, the config's model has a {kind.kind}: see --model")
+    return config
 
 
 def _read(path: Path) -> Trained:
@@ -121,11 +156,14 @@ def _published_classes(path: Path, tensors: Tensors) -> ClassScheme:
     raise InputError(f"{path}: was made for {count} classes: convert it with geofcs weights import first")
 
 
-def _check_sizes(path: Path, trained: EncoderConfig, wanted: EncoderConfig) -> None:
-    if replace(trained, drop_path=wanted.drop_path) != wanted:
+def _check_sizes(path: Path, trained: AnyEncoderConfig, wanted: AnyEncoderConfig) -> None:
+    if trained.kind != wanted.kind:
+        raise InputError(f"{path}: has a {trained.kind}, the config's model a {wanted.kind}: see --model")
+    if isinstance(trained, EncoderConfig) and isinstance(wanted, EncoderConfig):
+        trained = replace(trained, drop_path=wanted.drop_path)
+    if trained != wanted:
         raise InputError(
-            f"{path}: its encoder has width {trained.width}, depths {trained.depths} and ratio {trained.ratio:g}, the "
-            f"config's {wanted.width}, {wanted.depths} and {wanted.ratio:g}: say --set model.size={AS_WEIGHTS}"
+            f"{path}: its encoder is {trained.said}, the config's is {wanted.said}: say --set model.size={AS_WEIGHTS}"
         )
 
 
@@ -134,7 +172,7 @@ def _take_over(
 ) -> str:
     """Copy part by part; what depends on classes that differ stays fresh, and the sentence says so."""
     old, new = dict(trained.named_children()), dict(model.named_children())
-    taken = [name for name in new if name in old and not (name == REMADE[0] and trained_classes != classes)]
+    taken = [name for name in new if name in old and not (name in HEADS and trained_classes != classes)]
     for name in taken:
         _copy(path, name, old[name], new[name])
     fresh = [name for name in new if name not in taken]

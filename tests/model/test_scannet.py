@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,17 +11,18 @@ from torch import Tensor, nn
 
 from geofcs.errors import InputError
 from geofcs.model.build import without_memory
-from geofcs.model.config import Normalisation, SCanNetConfig
+from geofcs.model.config import Normalisation, ResNetConfig, SCanNetConfig, scannet
 from geofcs.model.cswin import CSWinBlock, ScanFormer, StripeAttention
 from geofcs.model.encoder import Normalise
+from geofcs.model.fusion import ConvNorm
 from geofcs.model.names import published_name
-from geofcs.model.resnet import basic_blocks
-from geofcs.model.scannet import ResNetEncoder, SCanNet, UpDecoder, low_side, padded
+from geofcs.model.resnet import ResNet, basic_blocks
+from geofcs.model.scannet import SCanNet, UpDecoder, low_side, padded
 from tests.model import fill
 from tests.model.conformance import assert_close, case, drawn, fill_block, manifest, published_weight
 
-SMALL = SCanNetConfig(classes=5, width=8, depths=(1, 1, 1, 1), compare_depth=1, transformer_depth=1)
-PUBLISHED = {"second": SCanNetConfig(7), "landsat": SCanNetConfig(5)}
+SMALL = SCanNetConfig(ResNetConfig(8, (1, 1, 1, 1)), classes=5, compare_depth=1, depth=1)
+PUBLISHED = {"second": scannet("resnet34", 7), "landsat": scannet("resnet34", 5)}
 
 
 def small(seed: int = 0) -> SCanNet:
@@ -59,7 +61,13 @@ def images_of(name: str) -> list[Tensor]:
     return [torch.from_numpy(fill.image(f"scannet_{name}/{t}", (batch, bands, height, width))) for t in ("t1", "t2")]
 
 
-INSIDE = {"encoder": "head_t1", "compare": "res_cd", "change_decoder": "dec_cd", "t1_decoder": "dec1"}
+INSIDE = {
+    "encoder": "low_t1",
+    "shrink": "head_t1",
+    "compare": "res_cd",
+    "change_decoder": "dec_cd",
+    "t1_decoder": "dec1",
+}
 INSIDE |= {"t2_decoder": "dec2", "transformer": "transformer"}
 
 
@@ -73,9 +81,8 @@ def test_the_whole_model_gives_the_published_numbers(weights: str, name: str) ->
         keep_first_output(model.get_submodule(part), part, seen)
     with torch.inference_mode():
         logits = model(*images_of(name))
-    deep, low = seen.pop("encoder")
-    assert_close(deep[:, ::8], expected["head_t1"], 1e-4)
-    assert_close(low[:, ::8, ::2, ::2], expected["low_t1"], 1e-4)
+    seen["encoder"] = seen["encoder"][1]
+    assert_close(seen.pop("shrink").relu()[:, ::8], expected["head_t1"], 1e-4)
     assert_close(seen.pop("compare")[:, ::8], expected["res_cd"], 1e-4)
     for part, found in seen.items():
         every = 24 if part == "transformer" else 8
@@ -110,10 +117,10 @@ def test_a_block_computes_what_the_published_one_does(name: str) -> None:
 
 def test_the_encoder_gives_the_published_maps() -> None:
     name, expected = "sc_encoder", case("block_sc_encoder")
-    encoder = ResNetEncoder(PUBLISHED["second"]).eval()
-    fill_block(encoder, name, str(expected["keys"]), "encoder.", "FCN.", "scannet")
-    deep, low = encoder(drawn(f"{name}/x0", tuple(expected["shapes"][0])))
-    assert_close(deep[:, ::4], expected["out"], 1e-4)
+    parts = nn.ModuleDict({"encoder": ResNet(ResNetConfig()), "shrink": ConvNorm(512, 128, 1, bias=False)}).eval()
+    fill_block(parts, name, str(expected["keys"]), published="FCN.", architecture="scannet")
+    deep, low = parts["encoder"](drawn(f"{name}/x0", tuple(expected["shapes"][0])))
+    assert_close(parts["shrink"](deep).relu()[:, ::4], expected["out"], 1e-4)
     assert_close(low[:, ::4], expected["low"], 1e-4)
 
 
@@ -227,8 +234,10 @@ def test_every_parameter_gets_a_finite_gradient_but_for_the_dead_taps() -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "said"), [({"classes": 1}, "binary"), ({"depths": (1, 1, 1)}, "depths"), ({"heads": 3}, "3 heads")]
+    ("change", "said"), [({"classes": 1}, "binary"), ({"depth": 0}, "one CSWin block"), ({"heads": 3}, "3 heads")]
 )
 def test_sizes_that_cannot_be_built_are_refused(change: dict[str, Any], said: str) -> None:
     with pytest.raises(InputError, match=said):
-        SCanNetConfig(**{"classes": 7, **change})
+        replace(SMALL, **change)
+    with pytest.raises(InputError, match="layers"):
+        ResNetConfig(8, (1, 1, 0, 1))

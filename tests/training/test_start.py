@@ -88,7 +88,7 @@ def test_the_size_can_be_that_of_the_weights(trained: Path) -> None:
 
 
 def test_weights_of_another_size_are_refused_with_the_cure(trained: Path) -> None:
-    with pytest.raises(InputError, match=r"width 8.*the config's 16.*model\.size=weights"):
+    with pytest.raises(InputError, match=r"width 8.*the config's is VMamba, width 16.*model\.size=weights"):
         starting_model(model_config(trained, width=16), SECOND, 1)
 
 
