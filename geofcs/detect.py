@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -161,7 +162,7 @@ def _write_rasters(plan: DetectPlan, journal: Journal, blocks: list[Block], list
 
     write_products(
         journal.staging, [product for product in products if product not in finished], journal.strips(plan.as_json()),
-        strips, grid, scheme, listener.advance, finish,
+        strips, grid, scheme, listener.advance, finish, _threads_for_files(plan),
     )  # fmt: skip
 
 
@@ -178,10 +179,16 @@ def _write_polygons(request: DetectRequest, plan: DetectPlan, journal: Journal, 
         max_polygons=request.max_polygons,
         date_t1=options["date_t1"],
         date_t2=options["date_t2"],
+        threads=_threads_for_files(plan),
         progress=listener.advance,
     )
     journal.finish(["changes.gpkg"])
     return counts
+
+
+def _threads_for_files(plan: DetectPlan) -> int:
+    """Rasters and polygons take as many threads as tiles did, or where a GPU did these, as the machine has cores."""
+    return plan.workers * plan.threads if plan.source.device == "cpu" else os.cpu_count() or 1
 
 
 def _polygon_options(request: DetectRequest, plan: DetectPlan) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
 from xml.etree import ElementTree as ET
@@ -18,7 +19,7 @@ from geofcs.classes import CLASSES_TAG, PERCENT_NODATA, ClassScheme, Colour, sch
 from geofcs.errors import OutputError, VerificationError
 from geofcs.gdal import category_names_of, gdal_settings, write_category_names
 from geofcs.grid import Grid
-from geofcs.strips import Strip, read_strip
+from geofcs.strips import Strip, read_band
 
 INTERNAL_TILE = 512
 """Side of a COG's internal tiles in pixels, the COG driver's own default."""
@@ -73,29 +74,46 @@ def write_products(
     scheme: ClassScheme,
     progress: Callable[[int], None],
     finished: Callable[[Product], None],
+    threads: int = 1,
 ) -> None:
     """Write each product into `folder` as a COG, decode every block of it and compare with the strips.
 
-    `progress` is told of pixels written or compared, `finished` of a product that is complete. Raises `OutputError`
-    when a file cannot be written and `VerificationError` when one does not hold what it should.
+    Several products at once, and each in several threads, make up `threads`; the bytes are the same. `progress` is told
+    of pixels written and compared, `finished` of a product that is complete, in the calling thread. Raises
+    `OutputError` when a file cannot be written and `VerificationError` when one does not hold what it should.
     """
-    for product in products:
+
+    def write(product: Product) -> Product:
         path = folder / product.file_name
-        _write_cog(path, _mosaic(product, strip_folder, strips, grid, scheme), product.overviews)
+        _write_cog(path, _mosaic(product, strip_folder, strips, grid, scheme), product.overviews, per_product)
         if product.names:
             _write_names(path, product.names)
         _compare(path, product, strip_folder, strips)
-        finished(product)
-        progress(grid.height * grid.width)
+        return product
+
+    at_once = max(1, min(threads, len(products)))
+    per_product = max(1, threads // at_once)
+    with ThreadPoolExecutor(at_once, "geofcs-rasters") as pool:
+        writing = [pool.submit(write, product) for product in products]
+        try:
+            for each in as_completed(writing):
+                finished(each.result())
+                progress(grid.height * grid.width)
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
-def _write_cog(path: Path, mosaic: str, overviews: str) -> None:
-    """Copy the mosaic (VRT text) into a COG at `path`."""
+def _write_cog(path: Path, mosaic: str, overviews: str, threads: int) -> None:
+    """Copy the mosaic (VRT text) into a COG at `path`.
+
+    This driver notices a full disk with several threads too, unlike GDAL's writer of GeoTIFFs by window; and all is
+    read back in the end.
+    """
     try:
         with gdal_settings(), rasterio.open(mosaic) as source:
             rasterio.shutil.copy(
                 source, path, driver="COG", compress="deflate", blocksize=INTERNAL_TILE, bigtiff="IF_SAFER",
-                overview_resampling=overviews,
+                overview_resampling=overviews, num_threads=threads,
             )  # fmt: skip
     except (RasterioError, CPLE_BaseError, OSError) as error:
         raise OutputError(f"{path}: cannot write: {error}; free some space and give the same command again") from error
@@ -151,7 +169,7 @@ def _compare(path: Path, product: Product, strip_folder: Path, strips: Sequence[
         with gdal_settings(), rasterio.open(path, driver="GTiff") as file:
             for strip in strips:
                 window = Window(strip.left, strip.top, strip.width, strip.height)
-                if not np.array_equal(file.read(1, window=window), read_strip(strip_folder, strip)[product.band - 1]):
+                if not np.array_equal(file.read(1, window=window), read_band(strip_folder, strip, product.band)):
                     raise VerificationError(
                         f"{path}: rows from {strip.top} on are not what was computed: the disk or memory may be "
                         "failing; give the same command again"

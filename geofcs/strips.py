@@ -93,6 +93,12 @@ def read_strip(folder: Path, strip: Strip) -> Layers:
     return layers
 
 
+def read_band(folder: Path, strip: Strip, band: int) -> npt.NDArray[Any]:
+    """One band of a strip (1 is the first), (h, w)."""
+    with gdal_settings(), rasterio.open(folder / strip.name, driver="GTiff") as file:
+        return np.asarray(file.read(band))
+
+
 def has_sound_strip(folder: Path, strip: Strip, bands: int, dtype: np.dtype[Any]) -> bool:
     """Whether the strip exists, has the right shape and type, and its pixels match their checksum."""
     path = folder / strip.name

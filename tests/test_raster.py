@@ -50,12 +50,17 @@ def strips_with(folder: Path, bands: np.ndarray, most_columns: int = 32) -> list
 
 
 def written(
-    folder: Path, scheme: ClassScheme, grid: Grid = GRID, landcover: bool = True, most_columns: int = 32
+    folder: Path,
+    scheme: ClassScheme,
+    grid: Grid = GRID,
+    landcover: bool = True,
+    most_columns: int = 32,
+    threads: int = 1,
 ) -> np.ndarray:
     bands = bands_of(scheme)
     strips = strips_with(folder / "strips", bands, most_columns)
     write_products(
-        folder, products_of(scheme, landcover), folder / "strips", strips, grid, scheme, nobody, finished=nobody
+        folder, products_of(scheme, landcover), folder / "strips", strips, grid, scheme, nobody, nobody, threads
     )
     return bands
 
@@ -105,22 +110,22 @@ def test_images_without_georeferencing_stay_without(tmp_path: Path) -> None:
         assert (file.read(1) == bands[0]).all()
 
 
-def test_bytes_do_not_depend_on_how_strips_are_cut(tmp_path: Path) -> None:
+def test_bytes_depend_neither_on_how_strips_are_cut_nor_on_threads(tmp_path: Path) -> None:
     hashes = []
-    for name, most_columns in (("one", 32), ("two", 2)):
+    for name, most_columns, threads in (("one", 32, 1), ("two", 2, 1), ("eight threads", 32, 8)):
         (tmp_path / name).mkdir()
-        written(tmp_path / name, SECOND, most_columns=most_columns)
+        written(tmp_path / name, SECOND, most_columns=most_columns, threads=threads)
         files = sorted((tmp_path / name).glob("*.tif*"))
         hashes.append([hashlib.sha256(path.read_bytes()).hexdigest() for path in files])
     assert len(hashes[0]) == 7
-    assert hashes[0] == hashes[1]
+    assert hashes[0] == hashes[1] == hashes[2]
 
 
 def test_a_product_that_differs_from_its_strips_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_cog = raster._write_cog
 
-    def write_and_flip_a_pixel(path: Path, mosaic: str, overviews: str) -> None:
-        write_cog(path, mosaic, overviews)
+    def write_and_flip_a_pixel(path: Path, mosaic: str, overviews: str, threads: int) -> None:
+        write_cog(path, mosaic, overviews, threads)
         with rasterio.open(path, "r+", IGNORE_COG_LAYOUT_BREAK="YES") as file:
             pixel = file.read(1, window=((600, 601), (900, 901)))
             file.write(pixel ^ 1, 1, window=((600, 601), (900, 901)))

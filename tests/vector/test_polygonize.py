@@ -79,6 +79,13 @@ def test_features_are_ordered_by_their_first_pixel_however_the_raster_was_cut(tm
         assert other.drop(columns=["geometry", "area_m2"]).equals(layers[0].drop(columns=["geometry", "area_m2"]))
 
 
+def test_threads_change_nothing(tmp_path: Path) -> None:
+    change = write_raster(tmp_path / "change.tif", scene())
+    for name, threads in (("one", 1), ("five", 5)):
+        polygonize(change, tmp_path / f"{name}.gpkg", block=16, threads=threads)
+    assert (tmp_path / "one.gpkg").read_bytes() == (tmp_path / "five.gpkg").read_bytes()
+
+
 def test_attributes_say_what_became_what_and_how_sure_that_is(tmp_path: Path) -> None:
     codes = np.zeros((8, 9), np.uint8)
     codes[1:3, 1:4] = TREE_TO_BUILDING
