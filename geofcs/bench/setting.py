@@ -9,7 +9,7 @@ from torch import Tensor
 
 from geofcs.errors import UsageError
 from geofcs.model.build import ARCHITECTURES, build
-from geofcs.model.config import ENCODERS, PICO, ChangeConfig
+from geofcs.model.config import CHANGEMAMBAS, ENCODERS, PICO, ChangeConfig
 from geofcs.model.interface import ChangeModel
 
 CLASSES = 7
@@ -38,6 +38,8 @@ class Setting:
 MODELS = {
     **{size: ("mamba-fcs", size) for size in (PICO, *ENCODERS)},
     "mamba-fcs": ("mamba-fcs", "base"),
+    "changemamba": ("changemamba", "base"),
+    **{f"changemamba-{size}": ("changemamba", size) for size in CHANGEMAMBAS},
     "scannet": ("scannet", "resnet34"),
 }
 """Architecture and size by the name that --model takes."""

@@ -8,13 +8,17 @@ from typing import Any, NamedTuple, TypeVar
 import torch
 from torch import nn
 
+from geofcs.model.changemamba import ChangeMamba
 from geofcs.model.config import (
     AnyEncoderConfig,
     ChangeConfig,
+    ChangeMambaConfig,
     EncoderConfig,
     MambaFCSConfig,
     ResNetConfig,
     SCanNetConfig,
+    changemamba,
+    changemamba_config,
     encoder_config,
     mamba_fcs,
     mamba_fcs_config,
@@ -46,6 +50,7 @@ class Architecture(NamedTuple):
 
 ARCHITECTURES = {
     MambaFCSConfig.architecture: Architecture(MambaFCS, mamba_fcs_config, mamba_fcs),
+    ChangeMambaConfig.architecture: Architecture(ChangeMamba, changemamba_config, changemamba),
     SCanNetConfig.architecture: Architecture(SCanNet, scannet_config, scannet),
 }
 """Every kind of change model, by the name that its config has, weights files record and --model takes."""

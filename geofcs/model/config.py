@@ -124,6 +124,43 @@ class MambaFCSConfig:
 
 
 @dataclass(frozen=True)
+class ChangeMambaConfig:
+    """A ChangeMamba for `classes` classes, "no change" counted (K; 1 makes a binary model).
+
+    All maps of the decoders have `decoder_width` channels, whatever the encoder's.
+    """
+
+    architecture: ClassVar[str] = "changemamba"
+
+    encoder: EncoderConfig
+    classes: int
+    decoder_width: int = 128
+    decoder_drop_path: float = 0.1
+    normalisation: tuple[Normalisation, Normalisation] = (IMAGENET, IMAGENET)
+
+    def __post_init__(self) -> None:
+        if self.classes < 1:
+            raise InputError(f"a model cannot tell {self.classes} classes apart")
+        if self.decoder_width < 1:
+            raise InputError(f"decoders of width {self.decoder_width} cannot be built")
+
+    @property
+    def is_binary(self) -> bool:
+        """Whether the model only says changed or not."""
+        return self.classes == 1
+
+    @property
+    def block(self) -> BlockConfig:
+        """The VSS blocks of the decoders."""
+        return BlockConfig.within(self.encoder, self.decoder_width, self.decoder_drop_path)
+
+    @property
+    def activations(self) -> int:
+        """As of the other configs."""
+        return FLOATS_PER_DECODER_WIDTH * self.decoder_width + FLOATS_PER_CLASS * self.classes
+
+
+@dataclass(frozen=True)
 class ResNetConfig:
     """A ResNet of basic blocks (ResNet-34 as it stands): `width` channels, doubling from layer to layer."""
 
@@ -188,7 +225,7 @@ class SCanNetConfig:
         return SCANNET_FLOATS_PER_WIDTH * self.encoder.width + FLOATS_PER_CLASS * self.classes
 
 
-ChangeConfig = MambaFCSConfig | SCanNetConfig
+ChangeConfig = MambaFCSConfig | ChangeMambaConfig | SCanNetConfig
 """The config of any change model."""
 
 AnyEncoderConfig = EncoderConfig | ResNetConfig
@@ -235,10 +272,35 @@ def pico(
     return MambaFCSConfig(EncoderConfig(width, depths, ratio, drop_path=0.1), classes)
 
 
+CHANGEMAMBAS = {
+    PICO: ChangeMambaConfig(EncoderConfig(PICO_WIDTH, PICO_DEPTHS, drop_path=0.1), 1, decoder_width=32),
+    "tiny": ChangeMambaConfig(EncoderConfig(96, (2, 2, 4, 2), drop_path=0.2), 1),
+    "small": ChangeMambaConfig(ENCODERS["small"], 1),
+    "base": ChangeMambaConfig(ENCODERS["base"], 1),
+}
+"""ChangeMamba by size, of no classes yet: our own for CPUs, and the published ones, whose T has its own encoder."""
+
+
+def changemamba(size: str, classes: int) -> ChangeMambaConfig:
+    """ChangeMamba of a size in `CHANGEMAMBAS`."""
+    if size not in CHANGEMAMBAS:
+        raise InputError(f"no size of ChangeMamba is called {size!r}; known: {', '.join(CHANGEMAMBAS)}")
+    return replace(CHANGEMAMBAS[size], classes=classes)
+
+
 def mamba_fcs_config(content: dict[str, Any]) -> MambaFCSConfig:
     """The config that `dataclasses.asdict` turned into `content`; raises KeyError or TypeError for anything else."""
-    encoder, normalisation = encoder_config(content["encoder"]), normalisations(content)
-    return replace(MambaFCSConfig(**content), encoder=encoder, normalisation=normalisation)
+    return MambaFCSConfig(**_with_values(content))
+
+
+def changemamba_config(content: dict[str, Any]) -> ChangeMambaConfig:
+    """The same for ChangeMamba."""
+    return ChangeMambaConfig(**_with_values(content))
+
+
+def _with_values(content: dict[str, Any]) -> dict[str, Any]:
+    """Encoder and normalisation as what they are instead of as JSON has them."""
+    return {**content, "encoder": encoder_config(content["encoder"]), "normalisation": normalisations(content)}
 
 
 def normalisations(content: dict[str, Any]) -> tuple[Normalisation, Normalisation]:
@@ -277,6 +339,7 @@ def resnet_config(content: dict[str, Any]) -> ResNetConfig:
 FIXED_BYTES = 20_000_000
 FLOATS_PER_WIDTH = 36
 FLOATS_PER_CLASS = 32
+FLOATS_PER_DECODER_WIDTH = 36
 SCANNET_FLOATS_PER_WIDTH = 36
 """Memory of a model call, fitted to peaks measured on a CPU; see `activation_bytes`."""
 

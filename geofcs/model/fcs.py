@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from geofcs.model.config import MambaFCSConfig
-from geofcs.model.decoders import ChangeDecoder, LandCoverDecoder, enlarge
+from geofcs.model.decoders import ChangeDecoder, LandCoverDecoder
 from geofcs.model.encoder import Encoder, Normalise
 from geofcs.model.fusion import PyramidFusion
-from geofcs.model.interface import ChangeModel, Logits
-
-CHANGE_CLASSES = 2
+from geofcs.model.interface import CHANGE_CLASSES, ChangeModel, Logits
+from geofcs.model.ladder import logits_at
 
 
 class MambaFCS(ChangeModel):
@@ -41,17 +37,11 @@ class MambaFCS(ChangeModel):
         both = self.encoder(self.normalise(t1, t2))
         features1, features2 = zip(*(feature.chunk(2) for feature in both), strict=True)
         guides = self.change_decoder(features1, features2)
-        change = _logits(self.change_head, guides[0], size)
+        change = logits_at(self.change_head, guides[0], size)
         if self.config.is_binary:
             return Logits(change, None, None)
         return Logits(
             change,
-            _logits(self.land_cover_head, self.t1_decoder(features1, guides), size),
-            _logits(self.land_cover_head, self.t2_decoder(features2, guides), size),
+            logits_at(self.land_cover_head, self.t1_decoder(features1, guides), size),
+            logits_at(self.land_cover_head, self.t2_decoder(features2, guides), size),
         )
-
-
-def _logits(head: nn.Module, decoded: Tensor, size: Sequence[int]) -> Tensor:
-    """The head's answer at the image's size, computed in float32 at least even under autocast."""
-    with torch.autocast(decoded.device.type, enabled=False):
-        return enlarge(head(decoded.to(torch.promote_types(decoded.dtype, torch.float32))), size)

@@ -1,6 +1,7 @@
-"""The parts that Mamba-FCS fuses maps with: pyramid fusion, joint spatio-frequency fusion, residual blocks, guidance.
+"""The parts that maps are fused with: pyramid fusion, joint spatio-frequency fusion, residual blocks, guidance.
 
-Paper: doi 10.1109/JSTARS.2026.3663066. All maps are (b, c, h, w).
+Most are of Mamba-FCS (doi 10.1109/JSTARS.2026.3663066); ChangeMamba shares `ConvNorm` and `ResidualBlock`. All maps are
+(b, c, h, w).
 """
 
 from __future__ import annotations
@@ -146,18 +147,20 @@ class SpatioFrequencyFusion(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """Two 3x3 convolutions and a squeeze-excitation (arXiv 1709.01507) around a shortcut."""
+    """Two 3x3 convolutions and, if `excited`, a squeeze-excitation (arXiv 1709.01507) around a shortcut."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, *, excited: bool) -> None:
         super().__init__()
         self.first = ConvNorm(channels, channels, 3, bias=False)
         self.second = ConvNorm(channels, channels, 3, bias=False)
-        self.excitation = ChannelMLP(channels)
+        self.excitation = ChannelMLP(channels) if excited else None
 
     def forward(self, x: Tensor) -> Tensor:
         """(b, c, h, w) -> the same."""
         branch = self.second(F.relu(self.first(x)))
-        return F.relu(x + branch * self.excitation(branch.mean((2, 3)))[:, :, None, None])
+        if self.excitation is not None:
+            branch = branch * self.excitation(branch.mean((2, 3)))[:, :, None, None]
+        return F.relu(x + branch)
 
 
 def guided(feature: Tensor, guide: Tensor) -> Tensor:

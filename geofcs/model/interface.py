@@ -8,6 +8,9 @@ from torch import Tensor, nn
 
 from geofcs.model.config import ChangeConfig
 
+CHANGE_CLASSES = 2
+"""Channels of change logits for a softmax: unchanged, changed."""
+
 
 class Logits(NamedTuple):
     """A model's raw answer at the size of its input.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+from collections.abc import Mapping
 
 # ours: published; # stands for a number; rows apply in this order
 
@@ -130,9 +131,50 @@ SCANNET = {
     "change_head.logit": "classifierCD.3",
 }
 
+RELATIONS = {"stacked": "cat", "interleaved": "interleave", "side_by_side": "split"}
+"""ChangeMamba's relations, in the order of their numbers in released names, and their words in today's code."""
+
+CHANGEMAMBA = {
+    # change decoder: our levels count from the shallowest, 0; released ones from 1
+    **{
+        f"change_decoder.levels.{level}.{relation}.{part}": f"decoder_bcd.st_block_{level + 1}{number}.{index}"
+        for level in range(4)
+        for number, relation in enumerate(RELATIONS, 1)
+        for part, index in {"mix": 0, "block": 2}.items()
+    },
+    **{f"change_decoder.levels.{level}.fuse.conv": f"decoder_bcd.fuse_layer_{level + 1}.0" for level in range(4)},
+    **{f"change_decoder.levels.{level}.fuse.norm": f"decoder_bcd.fuse_layer_{level + 1}.1" for level in range(4)},
+    **{f"change_decoder.ladder.smoothings.{level}": f"decoder_bcd.smooth_layer_{level + 1}" for level in range(3)},
+    # land-cover decoders
+    **{f"t#_decoder.ladder.blocks.{level}": f"decoder_T#.st_block_{level + 1}_semantic.1" for level in range(3)},
+    "t#_decoder.ladder.blocks.3": "decoder_T#.st_block_4_semantic.2",
+    **{f"t#_decoder.entries.{level}.conv": f"decoder_T#.trans_layer_{level + 1}.0" for level in range(3)},
+    **{f"t#_decoder.entries.{level}.norm": f"decoder_T#.trans_layer_{level + 1}.1" for level in range(3)},
+    "t#_decoder.entries.3": "decoder_T#.st_block_4_semantic.0",
+    **{f"t#_decoder.ladder.smoothings.{level}": f"decoder_T#.smooth_layer_{level + 1}_semantic" for level in range(3)},
+    "t#_decoder.finish": "decoder_T#.smooth_layer_0_semantic",
+    # heads
+    "change_head": "main_clf_cd",
+    "land_cover_head": "aux_clf",
+}
+
+CHANGEMAMBA_OF_TODAY = {
+    # today's code (since March 2026): released; its levels count from the deepest, 0
+    **{
+        f"decoder_bcd.stage_blocks.{4 - level}.{word}": f"decoder_bcd.st_block_{level}{number}"
+        for level in range(1, 5)
+        for number, word in enumerate(RELATIONS.values(), 1)
+    },
+    **{f"decoder_bcd.fuse_layers.{4 - level}": f"decoder_bcd.fuse_layer_{level}" for level in range(1, 5)},
+    **{f"decoder_bcd.smooth_layers.{3 - level}": f"decoder_bcd.smooth_layer_{level}" for level in range(1, 4)},
+    **{f"decoder_T#.stage_blocks.{4 - level}": f"decoder_T#.st_block_{level}_semantic" for level in range(1, 5)},
+    **{f"decoder_T#.transition_layers.{3 - level}": f"decoder_T#.trans_layer_{level}" for level in range(1, 4)},
+    **{f"decoder_T#.smooth_layers.{3 - level}": f"decoder_T#.smooth_layer_{level}_semantic" for level in range(4)},
+}
 
 NAMES = {
     "mamba-fcs": VMAMBA | RESIDUAL_BLOCK | MAMBA_FCS,
+    "changemamba": VMAMBA | RESIDUAL_BLOCK | CHANGEMAMBA,
     "scannet": SCANNET,
 }
 """By architecture."""
@@ -140,9 +182,12 @@ NAMES = {
 
 def published_name(ours: str, architecture: str) -> str:
     """What the released checkpoints of an architecture call a tensor of ours."""
-    for pattern, replacement in _ROWS[architecture]:
-        ours = pattern.sub(replacement, ours)
-    return ours
+    return _renamed(ours, _ROWS[architecture])
+
+
+def released_name(of_today: str) -> str:
+    """What ChangeMamba's released checkpoints call a tensor of its code of today; other names stay as they are."""
+    return _renamed(of_today, _ROWS_OF_TODAY)
 
 
 def published_shapes(ours: str, shape: tuple[int, ...]) -> list[tuple[int, ...]]:
@@ -154,6 +199,19 @@ def published_shapes(ours: str, shape: tuple[int, ...]) -> list[tuple[int, ...]]
     return [shape, (*shape, 1, 1)] if len(shape) == 2 and ours.endswith(".weight") else [shape]
 
 
+Rows = list[tuple[re.Pattern[str], str]]
+
+
+def _renamed(name: str, rows: Rows) -> str:
+    for pattern, replacement in rows:
+        name = pattern.sub(replacement, name)
+    return name
+
+
+def _rows(names: Mapping[str, str]) -> Rows:
+    return [_row(ours, published) for ours, published in names.items()]
+
+
 def _row(ours: str, published: str) -> tuple[re.Pattern[str], str]:
     """A row as a pattern of whole parts of a name, and its replacement."""
     numbers = itertools.count(1)
@@ -161,6 +219,5 @@ def _row(ours: str, published: str) -> tuple[re.Pattern[str], str]:
     return re.compile(rf"(?<![^.]){pattern}(?![^.])"), re.sub("#", lambda _: rf"\{next(numbers)}", published)
 
 
-_ROWS = {
-    architecture: [_row(ours, published) for ours, published in names.items()] for architecture, names in NAMES.items()
-}
+_ROWS = {architecture: _rows(names) for architecture, names in NAMES.items()}
+_ROWS_OF_TODAY = _rows(CHANGEMAMBA_OF_TODAY)

@@ -29,6 +29,7 @@ from geofcs.model.config import (
     STATISTICS,
     AnyEncoderConfig,
     ChangeConfig,
+    ChangeMambaConfig,
     EncoderConfig,
     MambaFCSConfig,
     ResNetConfig,
@@ -36,7 +37,7 @@ from geofcs.model.config import (
 )
 from geofcs.model.encoder import Encoder
 from geofcs.model.interface import ChangeModel
-from geofcs.model.names import published_name, published_shapes
+from geofcs.model.names import published_name, published_shapes, released_name
 from geofcs.model.resnet import ResNet
 from geofcs.model.weights import EncoderInfo, WeightsInfo, check_tensors, save_encoder, save_weights
 
@@ -313,6 +314,16 @@ def _as_it_is(tensors: Tensors) -> Tensors:
     return tensors
 
 
+def _changemamba_as_released(tensors: Tensors) -> Tensors:
+    """Names of today's code as they were when checkpoints were released."""
+    return {released_name(name): tensor for name, tensor in tensors.items()}
+
+
+def _changemamba_config(path: Path, tensors: Tensors, classes: ClassScheme) -> ChangeMambaConfig:
+    width = _length(path, tensors, "decoder_bcd.fuse_layer_1.0.weight", 0)
+    return ChangeMambaConfig(_encoder_config(path, tensors), classes.count, width)
+
+
 class Released(NamedTuple):
     """What is known of an architecture's released checkpoints.
 
@@ -335,6 +346,9 @@ RELEASED = {
     "mamba-fcs": Released(
         "Mamba-FCS", ("main_clf_cd.final_conv.0.weight", "main_clf.final_conv.0.weight"), "aux_clf.final_conv.0.weight",
         _mamba_fcs_as_released, _mamba_fcs_config,
+    ),
+    "changemamba": Released(
+        "ChangeMamba", ("main_clf_cd.weight",), "aux_clf.weight", _changemamba_as_released, _changemamba_config
     ),
     "scannet": Released(
         "SCanNet", ("FCN.layer0.0.weight",), "classifierA.weight", _as_it_is, _scannet_config,

@@ -39,11 +39,12 @@ class DataConfig(Section):
 class ModelConfig(Section):
     """Kind, size and parts of the model; None stands for what the size says itself."""
 
-    architecture: Literal["mamba-fcs", "scannet"]
+    architecture: Literal["mamba-fcs", "changemamba", "scannet"]
     size: str
     width: PositiveInt | None
     depths: Depths | None
     drop_path: Share | None
+    decoder_width: PositiveInt | None
     change_guided_attention: bool
     fft: bool
     statistics: Literal["imagenet", "second", "landsat"]

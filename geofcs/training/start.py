@@ -16,10 +16,12 @@ from geofcs.model.config import (
     STATISTICS,
     AnyEncoderConfig,
     ChangeConfig,
+    ChangeMambaConfig,
     EncoderConfig,
     MambaFCSConfig,
     ResNetConfig,
     SCanNetConfig,
+    changemamba,
     mamba_fcs,
     scannet,
 )
@@ -92,6 +94,17 @@ def _mamba_fcs(config: ModelConfig, classes: int, trained: ChangeConfig | AnyEnc
     return replace(sizes, encoder=encoder, change_guided_attention=config.change_guided_attention, fft=config.fft)
 
 
+def _changemamba(config: ModelConfig, classes: int, trained: ChangeConfig | AnyEncoderConfig | None) -> ChangeConfig:
+    if config.size != AS_WEIGHTS or trained is None:
+        sizes = changemamba(config.size, classes)
+    elif isinstance(trained, ChangeMambaConfig):
+        sizes = replace(trained, classes=classes)
+    else:
+        sizes = ChangeMambaConfig(_of_kind(EncoderConfig, _encoder_of(trained)), classes)
+    width = sizes.decoder_width if config.decoder_width is None else config.decoder_width
+    return replace(sizes, encoder=_with_settings(sizes.encoder, config), decoder_width=width)
+
+
 def _scannet(config: ModelConfig, classes: int, trained: ChangeConfig | AnyEncoderConfig | None) -> ChangeConfig:
     if config.size == AS_WEIGHTS and isinstance(trained, SCanNetConfig):
         sizes = replace(trained, classes=classes)
@@ -105,6 +118,7 @@ def _scannet(config: ModelConfig, classes: int, trained: ChangeConfig | AnyEncod
 
 SIZED: dict[str, Callable[[ModelConfig, int, ChangeConfig | AnyEncoderConfig | None], ChangeConfig]] = {
     MambaFCSConfig.architecture: _mamba_fcs,
+    ChangeMambaConfig.architecture: _changemamba,
     SCanNetConfig.architecture: _scannet,
 }
 """From the keys of a training config to a model's, by architecture: which keys matter, each says itself."""

@@ -19,7 +19,7 @@ BLOCKS: dict[str, nn.Module] = {
     "pyramid_32_2": PyramidFusion(32, 2),
     "pyramid_32_16": PyramidFusion(32, 16),
     "pyramid_32_32": PyramidFusion(32, 32),
-    "resblock_32": ResidualBlock(32),
+    "resblock_32": ResidualBlock(32, excited=True),
     "vssblock_32": VSSBlock(BlockConfig(width=32, scan_width=64, hidden=128, drop_path=0.5)),
 }
 

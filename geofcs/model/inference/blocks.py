@@ -69,24 +69,32 @@ class Blocks:
     """VSS blocks, one after the other.
 
     Products end by adding to x in place. The MLPs' biases cannot be part of that: they are summed up beforehand, norms
-    add the sum so far as they read x, and the last sum is added at the end.
+    add the sum so far as they read x, and the last sum, `bias`, is added at the end. `before` is a bias (c) that x
+    still lacks.
     """
 
-    def __init__(self, blocks: Sequence[VSSBlock], dtype: torch.dtype) -> None:
+    def __init__(self, blocks: Sequence[VSSBlock], dtype: torch.dtype, before: Tensor | None = None) -> None:
         self._blocks = [
             (Norm(block.scan_norm), Scan(block.scan, dtype), Norm(block.mlp_norm), PreparedMLP(block.mlp, dtype))
             for block in blocks
         ]
-        biases = torch.stack([mlp.bias for *_, mlp in self._blocks])
-        self._offsets: list[Tensor | None] = [None, *biases.cumsum(0)]
+        first = None if before is None else before.detach().float()
+        biases = torch.stack([mlp.bias for *_, mlp in self._blocks]).cumsum(0)
+        later = biases if first is None else biases + first
+        self._offsets: list[Tensor | None] = [first, *later]
+        self.bias = later[-1]
 
     def __call__(self, x: Tensor) -> Tensor:
         """(b, h, w, c), changed in place and returned."""
+        y: Tensor = pointwise_for(x).add_to_channels(self.without_bias(x), self.bias)
+        return y
+
+    def without_bias(self, x: Tensor) -> Tensor:
+        """The same but for `bias`, which whoever reads it has to add."""
         for (scan_norm, scan, mlp_norm, mlp), offset in zip(self._blocks, self._offsets, strict=False):
             scan.add_to(x, scan_norm(x, offset))
             mlp.add_to(x, mlp_norm(x, offset))
-        y: Tensor = pointwise_for(x).add_to_channels(x, self._offsets[-1])
-        return y
+        return x
 
 
 class Halving:

@@ -1,28 +1,31 @@
-"""The decoders of `geofcs.model.decoders`, prepared for inference; maps are (b, h, w, c) throughout."""
+"""Mamba-FCS's decoders and every decoder's ladder, prepared for inference; maps are (b, h, w, c) throughout."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from geofcs.model.decoders import ChangeDecoder, Ladder, LandCoverDecoder
+from geofcs.model.decoders import ChangeDecoder, LandCoverDecoder
 from geofcs.model.fusion import PyramidFusion, ResidualBlock, SpatioFrequencyFusion
 from geofcs.model.inference.blocks import Blocks
 from geofcs.model.inference.choice import pointwise_for
 from geofcs.model.inference.folding import parts
 from geofcs.model.inference.fusion import DateFusion, Pyramid, Residual
+from geofcs.model.ladder import Ladder
 from geofcs.model.vss import VSSBlock
 
 
 class PreparedLadder:
-    """`decoders.Ladder`; what enters a level is asked for, as adding the level below is part of making it."""
+    """`ladder.Ladder`; what enters a level is asked for, as adding the level below is part of making it."""
 
     def __init__(self, ladder: Ladder, dtype: torch.dtype) -> None:
-        self._blocks = [Blocks([block], dtype) for block in parts(ladder.blocks, VSSBlock)]
-        self._narrowings = [Pyramid(narrowing, dtype) for narrowing in parts(ladder.narrowings, PyramidFusion)]
-        self._smoothings = [Residual(smoothing, dtype) for smoothing in parts(ladder.smoothings, ResidualBlock)]
+        self._blocks, self._narrowings, self._smoothings = (
+            [TWINS[type(part)](part, dtype) for part in of_levels]
+            for of_levels in (ladder.blocks, ladder.narrowings, ladder.smoothings)
+        )
 
     def __call__(self, entering: Callable[[int, Tensor | None], Tensor]) -> list[Tensor]:
         """Outputs of the four levels, shallowest first; `entering(level, coarse)` is the level's input plus coarse."""
@@ -33,6 +36,15 @@ class PreparedLadder:
             x = self._blocks[level](self._smoothings[level](entering(level, self._narrowings[level](x))))
             outputs.insert(0, x)
         return outputs
+
+
+TWINS: dict[type[nn.Module], Callable[[Any, torch.dtype], Callable[[Tensor], Tensor]]] = {
+    VSSBlock: lambda block, dtype: Blocks([block], dtype),
+    PyramidFusion: Pyramid,
+    ResidualBlock: Residual,
+    nn.Identity: lambda identity, _: identity,
+}
+"""What is made of a ladder's parts."""
 
 
 class PreparedChangeDecoder:

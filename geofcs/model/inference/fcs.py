@@ -9,6 +9,7 @@ from geofcs.model.fcs import MambaFCS
 from geofcs.model.inference.blocks import PreparedEncoder
 from geofcs.model.inference.choice import pointwise_for
 from geofcs.model.inference.decoders import PreparedChangeDecoder, PreparedLandCoverDecoder
+from geofcs.model.inference.folding import exact_convolutions
 from geofcs.model.inference.fusion import Head
 from geofcs.model.interface import Logits
 
@@ -34,8 +35,7 @@ class PreparedMambaFCS:
 
     def __call__(self, t1: Tensor, t2: Tensor) -> Logits:
         """What `MambaFCS.forward` gives, in float32."""
-        # cuDNN's convolutions of float32 would round to TF32, and may choose algorithms whose sums change order.
-        with torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
+        with exact_convolutions():
             return self._logits(t1, t2)
 
     def _logits(self, t1: Tensor, t2: Tensor) -> Logits:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from typing import TypeVar
 
 import torch
@@ -55,6 +56,14 @@ class Product:
         """Add the product of x, without bias, to `total` (b, h, w, outputs) in place."""
         total.view(-1, total.shape[-1]).addmm_(x.reshape(-1, x.shape[-1]), self.weight.T)
 
+    def write_to(self, out: Tensor, x: Tensor) -> None:
+        """The product of x (n, m, inputs), without bias, into `out` (n, m, outputs), a part of a larger map."""
+        torch.bmm(x, self.weight.T.expand(len(x), -1, -1), out=out)
+
+    def add_from(self, total: Tensor, x: Tensor) -> None:
+        """Add the product of x (n, m, inputs), a part of a larger map, without bias, to `total` (n, m, outputs)."""
+        total.baddbmm_(x, self.weight.T.expand(len(x), -1, -1))
+
 
 class Convolution:
     """A convolution over maps (b, h, w, inputs), padded by half its kernel; what follows adds its `bias`, float32."""
@@ -87,6 +96,12 @@ class Convolution:
         else:
             y = F.relu_(F.conv2d(image, self._weight, self._bias, self._stride, self._padding))
         return y.permute(0, 2, 3, 1).contiguous()
+
+
+def exact_convolutions() -> AbstractContextManager[None]:
+    """What inference computes within: cuDNN would round float32 to TF32, or choose sums whose order changes."""
+    flags: AbstractContextManager[None] = torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False)
+    return flags
 
 
 def parts(module: nn.Module, kind: type[Part]) -> list[Part]:

@@ -100,6 +100,19 @@ class Head:
         return enlarged
 
 
+class PointHead:
+    """A 1x1 convolution that ends in logits, float32, enlarged to the image's size."""
+
+    def __init__(self, head: nn.Conv2d, dtype: torch.dtype) -> None:
+        self._classes = head.out_channels
+        self._product = Product(*_padded(head, -self._classes % EVEN_CHANNELS), dtype)
+
+    def __call__(self, x: Tensor, size: Sequence[int]) -> Tensor:
+        """(b, h, w, c) -> logits (b, classes, height, width)."""
+        enlarged: Tensor = pointwise_for(x).enlarge_logits(self._product.wide(x), self._classes, *size)
+        return enlarged
+
+
 class DateFusion:
     """`fusion.SpatioFrequencyFusion`, and what a ladder adds to it."""
 
@@ -139,15 +152,22 @@ class Residual:
 
     def __init__(self, block: ResidualBlock, dtype: torch.dtype) -> None:
         self._first, self._second = Convolution(block.first, dtype), Convolution(block.second, dtype)
-        self._excitation = block.excitation.requires_grad_(False)
+        self._excitation = None if block.excitation is None else block.excitation.requires_grad_(False)
 
     def __call__(self, x: Tensor) -> Tensor:
         """(b, h, w, c) -> the same."""
         fused = pointwise_for(x)
         branch, bias = self._second(self._first.relu(x)), self._second.bias
-        mean, _ = fused.pools([branch])
-        result: Tensor = fused.weighed_add_relu(x, branch, self._excitation(mean + bias), bias)
+        result: Tensor = fused.weighed_add_relu(x, branch, self._weights(branch, bias), bias)
         return result
+
+    def _weights(self, branch: Tensor, bias: Tensor) -> Tensor:
+        """What the branch's channels count: (b, c), float32."""
+        if self._excitation is None:
+            return bias.new_ones(branch.shape[0], branch.shape[-1])
+        mean, _ = pointwise_for(branch).pools([branch])
+        weights: Tensor = self._excitation(mean + bias)
+        return weights
 
 
 def _padded(layer: nn.Conv2d | ConvNorm, padding: int) -> tuple[Tensor, Tensor]:

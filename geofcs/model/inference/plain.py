@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from geofcs.model.inference.folding import exact_convolutions
 from geofcs.model.interface import ChangeModel, Logits
 
 
@@ -18,7 +19,7 @@ class PlainModules:
         """What the model gives."""
         # Casts of weights are part of what a CUDA graph records, so they must not be kept from one call to the next.
         with (
-            torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False),
+            exact_convolutions(),
             torch.autocast(t1.device.type, self._dtype, enabled=self._dtype != torch.float32, cache_enabled=False),
         ):
             logits = self._model(t1, t2)
