@@ -33,6 +33,7 @@ from geofcs.model.interface import ChangeModel
 from geofcs.model.resnet import ResNet
 from geofcs.model.scannet import SCanNet
 
+Config = TypeVar("Config")
 Module = TypeVar("Module", bound=nn.Module)
 
 
@@ -70,7 +71,7 @@ def build(config: ChangeConfig, seed: int) -> ChangeModel:
     return model
 
 
-def without_memory(kind: Callable[[Any], Module], config: ChangeConfig | AnyEncoderConfig) -> Module:
+def without_memory(kind: Callable[[Config], Module], config: Config) -> Module:
     """A module whose weights have shapes but no memory; `load_state_dict(..., assign=True)` gives it weights."""
     with torch.device("meta"):
         return kind(config)

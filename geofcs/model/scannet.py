@@ -8,10 +8,10 @@ from torch import Tensor, nn
 
 from geofcs.model.config import SCanNetConfig
 from geofcs.model.cswin import ScanFormer
-from geofcs.model.decoders import enlarge
 from geofcs.model.encoder import Normalise
 from geofcs.model.fusion import ConvNorm
 from geofcs.model.interface import ChangeModel, Logits
+from geofcs.model.ladder import enlarge
 from geofcs.model.resnet import ResNet, basic_blocks
 
 PADDED_TO = 8

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from geofcs.classes import LANDSAT, SECOND, ClassScheme
 from geofcs.model.build import build
-from geofcs.model.config import MambaFCSConfig, Normalisation, pico
+from geofcs.model.config import ChangeConfig, ChangeMambaConfig, EncoderConfig, Normalisation, pico
 from geofcs.model.encoder import Normalise
-from geofcs.model.inference import PREPARED, Forward, pointwise, prepare
+from geofcs.model.inference import PREPARED, Forward, PlainModules, pointwise, prepare
 from geofcs.model.inference.choice import NAMES, pointwise_for
 from geofcs.model.interface import ChangeModel, Logits
 from geofcs.model.kernels import choice_for
@@ -25,6 +25,7 @@ from tests.model.conformance import assert_close, case, manifest, published_weig
 on_gpu = pytest.mark.skipif(choice_for("cuda").kernels is None, reason=choice_for("cuda").reason)
 DEVICES = ["cpu", pytest.param("cuda", marks=on_gpu)]
 SMALL = pico(classes=5, width=8, depths=(1, 1, 1, 1))
+SMALL_RIVAL = ChangeMambaConfig(EncoderConfig(8, (1, 1, 1, 1)), classes=5, decoder_width=16)
 MARGIN = 0.05
 """Of the float32 path's first over its second class, from which on 16 bits must agree."""
 
@@ -36,7 +37,7 @@ def pair(*shape: int, device: str = "cpu") -> tuple[Tensor, Tensor]:
     return t1.to(device), t2.to(device)
 
 
-def trained_a_little(config: MambaFCSConfig, device: str = "cpu") -> ChangeModel:
+def trained_a_little(config: ChangeConfig, device: str = "cpu") -> ChangeModel:
     """A model whose norms and biases are not those of a fresh one, so that folding them matters."""
     model = build(config, seed=0)
     generator = torch.Generator().manual_seed(2)
@@ -86,11 +87,13 @@ def exact_float32() -> Iterator[None]:
         replace(SMALL, fft=False, change_guided_attention=False),
         replace(SMALL, classes=1),
         replace(SMALL, normalisation=(Normalisation((90, 80, 70), (40, 50, 60)), Normalisation((1, 2, 3), (4, 5, 6)))),
+        SMALL_RIVAL,
+        replace(SMALL_RIVAL, classes=1, decoder_width=40),
     ],
-    ids=["small", "pico", "ablated", "binary", "normalised"],
+    ids=["small", "pico", "ablated", "binary", "normalised", "changemamba", "binary changemamba"],
 )
 @pytest.mark.parametrize(("height", "width"), [(32, 32), (61, 50), (64, 97)])
-def test_in_float32_the_numbers_are_the_modules(config: MambaFCSConfig, height: int, width: int, device: str) -> None:
+def test_in_float32_the_numbers_are_the_modules(config: ChangeConfig, height: int, width: int, device: str) -> None:
     model, images = trained_a_little(config, device), pair(2, 3, height, width, device=device)
     expected, found = outputs(model, images), outputs(prepared(model, torch.float32), images)
     assert len(found) == len(expected)
@@ -101,7 +104,11 @@ def test_in_float32_the_numbers_are_the_modules(config: MambaFCSConfig, height: 
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize(
     ("keys", "scheme", "name"),
-    [("mambafcs_base_second", SECOND, "second_256"), ("mambafcs_base_landsat", LANDSAT, "landsat_208x176")],
+    [
+        ("mambafcs_base_second", SECOND, "second_256"),
+        ("mambafcs_base_landsat", LANDSAT, "landsat_208x176"),
+        ("changemamba_base_second", SECOND, "changemamba_second_256"),
+    ],
 )
 def test_the_released_models_keep_the_published_numbers_and_in_bfloat16_their_maps(
     keys: str, scheme: ClassScheme, name: str, device: str
@@ -122,24 +129,41 @@ def test_the_released_models_keep_the_published_numbers_and_in_bfloat16_their_ma
 
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16], ids=str)
-def test_constant_images_and_inputs_far_out_of_range_give_finite_numbers(dtype: torch.dtype, device: str) -> None:
-    model = prepared(trained_a_little(SMALL, device), dtype)
+@pytest.mark.parametrize("config", [SMALL, SMALL_RIVAL], ids=["mamba-fcs", "changemamba"])
+def test_constant_images_and_inputs_far_out_of_range_give_finite_numbers(
+    config: ChangeConfig, dtype: torch.dtype, device: str
+) -> None:
+    model = prepared(trained_a_little(config, device), dtype)
     constant = torch.full((1, 3, 48, 40), 128.0, device=device)
     noise, _ = pair(1, 3, 48, 40, device=device)
     for images in ((constant, constant), (100 * noise, -100 * noise)):
         assert all(logits.isfinite().all() for logits in outputs(model, images))
 
 
-def test_preparing_does_not_change_the_model() -> None:
-    model, images = trained_a_little(SMALL), pair(1, 3, 40, 40)
+@pytest.mark.parametrize("config", [SMALL, SMALL_RIVAL], ids=["mamba-fcs", "changemamba"])
+def test_preparing_does_not_change_the_model(config: ChangeConfig) -> None:
+    model, images = trained_a_little(config), pair(1, 3, 40, 40)
     before = outputs(model, images)
     outputs(prepare(model, torch.float32), images)
     assert all(torch.equal(a, b) for a, b in zip(before, outputs(model, images), strict=True))
 
 
+@pytest.mark.parametrize("config", [SMALL, SMALL_RIVAL], ids=["mamba-fcs", "changemamba"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_a_model_that_nothing_is_made_of_runs_as_it_is_with_float32_logits(
+    config: ChangeConfig, dtype: torch.dtype
+) -> None:
+    model, images = trained_a_little(config), pair(1, 3, 40, 48)
+    plain, exact = outputs(PlainModules(model, dtype), images), outputs(model, images)
+    for one, other in zip(plain, exact, strict=True):
+        assert one.dtype == torch.float32
+        assert (one - other).norm() < (0 if dtype == torch.float32 else 0.03) * other.norm() + 1e-9
+
+
 @on_gpu
-def test_a_recorded_model_gives_what_it_gives_unrecorded_for_every_shape() -> None:
-    model = trained_a_little(SMALL, "cuda")
+@pytest.mark.parametrize("config", [SMALL, SMALL_RIVAL], ids=["mamba-fcs", "changemamba"])
+def test_a_recorded_model_gives_what_it_gives_unrecorded_for_every_shape(config: ChangeConfig) -> None:
+    model = trained_a_little(config, "cuda")
     recorded, plain = prepare(model, torch.bfloat16), prepared(model, torch.bfloat16)
     for shape in ((2, 3, 64, 64), (1, 3, 40, 48), (2, 3, 64, 64)):
         images = pair(*shape, device="cuda")

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from geofcs.classes import SCHEMES
 from geofcs.errors import InputError, UsageError
-from geofcs.training.config import configs_folder, known_keys, read_config, recipe_file, write_config
+from geofcs.model.build import ARCHITECTURES
+from geofcs.model.config import changemamba
+from geofcs.training.config import ModelConfig, configs_folder, known_keys, read_config, recipe_file, write_config
 from geofcs.training.schedules import learning_rate
 from geofcs.training.sets import DATASETS
-from geofcs.training.start import model_sizes
+from geofcs.training.start import SIZED, model_sizes
 from geofcs.training.step import loss_weights
 
 SHIPPED = sorted(configs_folder().glob("*.yaml"))
@@ -31,7 +34,17 @@ def test_every_key_of_a_shipped_config_is_there_and_explained(path: Path) -> Non
     config = read_config(path)
     assert config.data.dataset in DATASETS
     assert config.data.folder is None
-    assert path.stem.split("_")[0] == config.data.dataset
+    architecture = config.model.architecture
+    dataset, _, recipe = path.stem.removeprefix(f"{architecture}_").partition("_")
+    assert dataset == config.data.dataset
+    assert recipe_file(dataset, recipe or None, architecture) == path
+    sizes = model_sizes(config.model, SCHEMES[config.data.classes])
+    assert sizes.architecture == architecture
+
+
+def test_every_architecture_can_be_trained() -> None:
+    assert SIZED.keys() == ARCHITECTURES.keys()
+    assert set(get_args(ModelConfig.model_fields["architecture"].annotation)) == ARCHITECTURES.keys()
 
 
 def test_a_setting_replaces_one_key_and_nothing_else() -> None:
@@ -96,6 +109,24 @@ def test_a_config_that_is_dumped_is_read_as_the_same(tmp_path: Path) -> None:
 def test_an_unknown_recipe_is_refused_with_those_there_are() -> None:
     with pytest.raises(UsageError, match="landsat --recipe published"):
         recipe_file("synthetic", "published")
+
+
+def test_a_recipe_that_a_model_lacks_is_refused_with_those_there_are() -> None:
+    with pytest.raises(UsageError, match=r"synthetic --model changemamba; known: .*second --model changemamba"):
+        recipe_file("synthetic", None, "changemamba")
+
+
+@pytest.mark.parametrize("dataset", ["landsat", "second"])
+def test_changemamba_is_trained_as_published_but_judged_on_held_out_pairs(dataset: str) -> None:
+    config = read_config(recipe_file(dataset, None, "changemamba"))
+    train, augment = config.train, config.augment
+    assert (train.batch, train.iterations, train.lr, train.weight_decay) == (16, 50_000, 1e-4, 5e-4)
+    assert (train.clip, train.ema, train.warmup) == (None, None, 0)
+    assert [learning_rate(train, at) * 1e4 for at in (0, 9_999, 10_000, 49_999)] == [1, 1, 1 / 2, 1 / 16]
+    assert not config.data.published_protocol
+    assert (augment.flip, augment.rotate) == (0.5, True)
+    assert (augment.swap, augment.sensors, augment.brightness, augment.contrast, augment.saturation) == (0,) * 5
+    assert model_sizes(config.model, SCHEMES[dataset]) == changemamba("base", SCHEMES[dataset].count)
 
 
 PUBLISHED = {"landsat": (416, 10, 160_000, 0.0), "second": (512, 2, 400_000, 0.5)}

@@ -13,7 +13,9 @@ from torch import Tensor
 
 from geofcs.classes import IGNORE
 from geofcs.model.interface import Logits
+from geofcs.training.config import read_config, recipe_file
 from geofcs.training.losses import Labels, LossTerms, LossWeights, change_loss, lovasz
+from geofcs.training.step import loss_weights
 from tests.model.conformance import assert_close, case, drawn
 
 CASES = ["loss_second", "loss_landsat", "loss_rare", "loss_all_classes"]
@@ -59,6 +61,29 @@ def test_terms_and_gradients_are_the_published_ones(name: str) -> None:
         assert_close(getattr(terms, term), numbers[term], 1e-4)
     for key, gradient in zip(Logits._fields, gradients(logits, terms), strict=True):
         assert_close(gradient, numbers[f"grad_{key}"], 1e-6)
+
+
+@pytest.mark.parametrize("name", ["second", "landsat", "rare"])
+def test_with_the_weights_of_its_recipe_changemambas_loss_is_the_published_one(name: str) -> None:
+    weights = loss_weights(read_config(recipe_file("second", None, "changemamba")).loss, 0)
+    logits, labels = published_case(f"loss_changemamba_{name}")
+    terms, numbers = change_loss(logits, labels, weights), case(f"loss_changemamba_{name}")
+    published = [term for term in LossTerms._fields if term in numbers]
+    assert len(published) == 8
+    for term in published:
+        assert_close(getattr(terms, term), numbers[term], 1e-4)
+    for key, gradient in zip(Logits._fields, gradients(logits, terms), strict=True):
+        assert_close(gradient, numbers[f"grad_{key}"], 1e-6)
+
+
+@pytest.mark.parametrize("changed", [0, 1])
+def test_changemambas_loss_is_finite_where_the_published_one_has_no_or_one_changed_pixel(changed: int) -> None:
+    weights = loss_weights(read_config(recipe_file("second", None, "changemamba")).loss, 0)
+    logits, labels = random_case()
+    change = torch.zeros_like(labels.change)
+    change.view(-1)[:changed] = 1
+    terms = assert_finite(logits, Labels(change, 3 * change, 4 * change), weights)
+    assert (terms.ce_t1 > 0) == (terms.lovasz_t2 > 0) == bool(changed)
 
 
 def test_the_total_is_the_weighted_sum_of_the_terms() -> None:
