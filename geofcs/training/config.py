@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveInt, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, ValidationError
 
 import geofcs
 from geofcs.errors import InputError, OutputError, UsageError
@@ -99,7 +99,9 @@ class WorldsConfig(Section):
     """The made-up worlds of the dataset `synthetic`; no other dataset looks at these keys."""
 
     pairs: PositiveInt | None
+    side: PositiveInt | None
     gsd: Range
+    fine_to: PositiveFloat
     coarse: Share
     change: Range
     nuisances: Range

@@ -9,7 +9,7 @@ from geofcs.classes import ClassScheme, scheme_named
 from geofcs.errors import InputError, UsageError
 from geofcs.training.config import RunConfig
 from geofcs.training.data import Pairs
-from geofcs.training.worlds import ENDLESS, Worlds
+from geofcs.training.worlds import ENDLESS, Remembered, Worlds
 
 
 class Sets(NamedTuple):
@@ -58,10 +58,13 @@ def _folder(config: RunConfig) -> Sets:
 
 def _synthetic(config: RunConfig) -> Sets:
     """Worlds without end, or as many as the config says; those to validate on are others."""
-    worlds, size, seed = config.worlds, config.data.crop, config.train.seed
+    worlds, seed = config.worlds, config.train.seed
+    size = worlds.side or config.data.crop
     classes = scheme_named(config.data.classes)
-    train = Worlds(worlds, classes, size, seed, "train", worlds.pairs)
-    validation = Worlds(worlds, classes, size, seed, "validation", worlds.validation_pairs)
+    train: Pairs = Worlds(worlds, classes, size, seed, "train", worlds.pairs)
+    if worlds.pairs is not None:
+        train = Remembered(train)
+    validation = Remembered(Worlds(worlds, classes, size, seed, "validation", worlds.validation_pairs))
     count = "any number of" if worlds.pairs is None else str(worlds.pairs)
     return Sets(train, validation, classes, f"{count} made-up pairs of {classes.name}'s classes, seed {seed}")
 

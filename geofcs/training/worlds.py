@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from random import Random
 
 import numpy as np
@@ -14,7 +14,7 @@ from geofcs.errors import InputError
 from geofcs.synthetic import Nuisances, SceneParameters, scene_pixels
 from geofcs.synthetic.noise import key_of, smooth
 from geofcs.training.config import WorldsConfig
-from geofcs.training.data import Sample
+from geofcs.training.data import Pairs, Sample
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -23,9 +23,6 @@ COARSE_AS_SECOND = np.array([0, 1, 2, 5, 4], np.uint8)
 
 FINEST_COARSE_GSD = 8.0
 """Metres a pixel from which on worlds of regions look like something."""
-
-COARSEST_FINE_GSD = 5.0
-"""Metres a pixel up to which worlds of houses and trees are drawn: beyond it a pair takes a second."""
 
 POINTS_FROM_GSD = 2.2
 """Metres a pixel from which on two points a side are averaged: half of what the scenes of `geofcs synth` take."""
@@ -78,11 +75,28 @@ class Worlds:
         return Sample(t1, t2, change, covers[0] * change, covers[1] * change, f"{self.name}-{index}")
 
 
+@dataclass(frozen=True)
+class Remembered:
+    """Pairs that stay in memory once they were made up: 9 bytes a pixel, in each process that reads them."""
+
+    pairs: Pairs
+    kept: dict[int, Sample] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def __getitem__(self, index: int) -> Sample:
+        """The pair of that index."""
+        if index not in self.kept:
+            self.kept[index] = self.pairs[index]
+        return self.kept[index]
+
+
 def drawn(config: WorldsConfig, scheme: ClassScheme, dice: Random) -> SceneParameters:
     """The parameters of one world: resolution log-uniform, every nuisance as strong as it happens to be."""
     low, high = config.gsd
     coarse = scheme is LANDSAT or (high > FINEST_COARSE_GSD and dice.random() < config.coarse)
-    low, high = (max(low, FINEST_COARSE_GSD), high) if coarse else (low, min(high, COARSEST_FINE_GSD))
+    low, high = (max(low, FINEST_COARSE_GSD), high) if coarse else (low, min(high, config.fine_to))
     gsd = math.exp(dice.uniform(math.log(low), math.log(max(low, high))))
     return SceneParameters(
         seed=dice.getrandbits(62),
