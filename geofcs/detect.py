@@ -17,6 +17,7 @@ from geofcs.blocks import BlockCounts
 from geofcs.errors import InputError
 from geofcs.journal import Journal
 from geofcs.lock import Lock, locked
+from geofcs.model.shipped import said_of_shipped
 from geofcs.plan import DetectPlan, DetectRequest, make_plan
 from geofcs.raster import Product, products_of, write_products
 from geofcs.records import fingerprint
@@ -126,7 +127,7 @@ def _space(request: DetectRequest, plan: DetectPlan, journal: Journal, blocks: l
 
 
 def _tell(plan: DetectPlan, of_space: str, listener: Listener) -> None:
-    for sentence in plan.pair.notes:
+    for sentence in (*said_of_shipped(plan.source.weights, plan.weights), *plan.pair.notes):
         listener.note(sentence)
     height, width = plan.pair.grid.shape
     listener.note(

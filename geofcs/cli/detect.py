@@ -10,7 +10,7 @@ from geofcs.cli import options
 def detect(
     t1: options.T1,
     t2: options.T2,
-    weights: options.Weights,
+    weights: options.Weights = None,
     bands: options.Bands = None,
     bands_t1: options.BandsT1 = None,
     bands_t2: options.BandsT2 = None,
@@ -49,6 +49,7 @@ def detect(
     """
     from geofcs.cli.progress import listener_for
     from geofcs.detect import detect as run
+    from geofcs.model.shipped import named_or_shipped
     from geofcs.plan import DetectRequest
     from geofcs.scene import SceneOptions
 
@@ -58,10 +59,10 @@ def detect(
         scale_per_date=scale_per_date, resampling=resampling, assume_crs=assume_crs, assume_aligned=assume_aligned,
     )  # fmt: skip
     request = DetectRequest(
-        t1=t1, t2=t2, out=folder.absolute(), weights=weights, scene=scene, tile=tile, overlap=overlap,
-        threshold=threshold, batch=batch, device=device, precision=precision.value, tta=tta, threads=threads,
-        workers=workers, landcover=landcover, min_area=min_area, max_polygons=max_polygons, date_t1=date_t1,
-        date_t2=date_t2, overwrite=overwrite, restart=restart,
+        t1=t1, t2=t2, out=folder.absolute(), weights=named_or_shipped(weights), scene=scene, tile=tile,
+        overlap=overlap, threshold=threshold, batch=batch, device=device, precision=precision.value, tta=tta,
+        threads=threads, workers=workers, landcover=landcover, min_area=min_area, max_polygons=max_polygons,
+        date_t1=date_t1, date_t2=date_t2, overwrite=overwrite, restart=restart,
     )  # fmt: skip
     with listener_for(quiet=quiet, as_json=json) as listener:
         listener.done(folder, run(request, listener))

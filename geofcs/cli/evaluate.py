@@ -24,7 +24,11 @@ if TYPE_CHECKING:
 PAIRS, SCENE, OUTPUT = "Which pairs", "One scene", "What is written"
 
 Weights = Annotated[
-    list[Path], Option(help="The model, a .safetensors file. Several, each with its --weights, are compared.")
+    list[Path] | None,
+    Option(
+        help="The model, a .safetensors file. Several, each with its --weights, are compared. "
+        "Default: the small one in the package."
+    ),
 ]
 Dataset = Annotated[
     str | None, Option(help="second, landsat or levir: the classes, and the folder data/NAME.", rich_help_panel=PAIRS)
@@ -64,7 +68,7 @@ Overwrite = Annotated[bool, Option("--overwrite", help="Replace the output folde
 
 
 def evaluate(
-    weights: Weights,
+    weights: Weights = None,
     dataset: Dataset = None,
     data: Data = None,
     classes: Classes = None,
@@ -101,18 +105,20 @@ def evaluate(
     """
     from geofcs.evaluation.folder import FolderRequest
     from geofcs.evaluation.scene import SceneRequest
+    from geofcs.model.shipped import named_or_shipped
     from geofcs.scene import SceneOptions
 
+    if scene is None and dataset is None and data is None:
+        raise UsageError("say what to measure on: --data FOLDER, --dataset NAME, or --scene T1 T2 --truth FILE")
+    models = weights or [named_or_shipped(None)]
     if scene is None:
-        if dataset is None and data is None:
-            raise UsageError("say what to measure on: --data FOLDER, --dataset NAME, or --scene T1 T2 --truth FILE")
         request = FolderRequest(
-            weights=weights[0], dataset=dataset, data=data, classes=classes, split=split, protocol=protocol,
+            weights=models[0], dataset=dataset, data=data, classes=classes, split=split, protocol=protocol,
             batch=batch or 1, tile=tile, device=device, precision=precision.value, tta=tta,
             published=published_protocol,
         )  # fmt: skip
-        place = out or _default_out(weights, dataset or (data.resolve().name if data else ""))
-        requests = [replace(request, weights=each) for each in weights]
+        place = out or _default_out(models, dataset or (data.resolve().name if data else ""))
+        requests = [replace(request, weights=each) for each in models]
         _run(partial(_on_pairs, requests, panels), place, overwrite=overwrite, quiet=quiet)
         return
     if truth is None or dataset or data:
@@ -122,12 +128,12 @@ def evaluate(
         assume_crs=assume_crs, assume_aligned=assume_aligned,
     )  # fmt: skip
     scene_request = SceneRequest(
-        t1=scene[0], t2=scene[1], truth=truth, weights=weights[0], scene=options_of_scene, classes=classes,
+        t1=scene[0], t2=scene[1], truth=truth, weights=models[0], scene=options_of_scene, classes=classes,
         changed_value=changed_value, protocol=protocol, threshold=threshold, tile=tile, overlap=overlap, batch=batch,
         device=device, precision=precision.value, tta=tta,
     )  # fmt: skip
-    place = out or _default_out(weights, Path(scene[0]).stem)
-    scene_requests = [replace(scene_request, weights=each) for each in weights]
+    place = out or _default_out(models, Path(scene[0]).stem)
+    scene_requests = [replace(scene_request, weights=each) for each in models]
     _run(partial(_on_scene, scene_requests, panels), place, overwrite=overwrite, quiet=quiet)
 
 

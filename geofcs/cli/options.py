@@ -22,7 +22,10 @@ class Precision(StrEnum):
 
 T1 = Annotated[str, Argument(metavar="T1", help="The earlier scene, a GeoTIFF; its pixels are the grid.")]
 T2 = Annotated[str, Argument(metavar="T2", help="The later scene, a GeoTIFF on any grid.")]
-Weights = Annotated[Path, Option(help="Trained weights, a .safetensors file; see geofcs weights.")]
+Weights = Annotated[
+    Path | None,
+    Option(help="Trained weights, a .safetensors file; see geofcs weights. Default: the small ones in the package."),
+]
 
 Bands = Annotated[
     str | None, Option(help="Red, green and blue of both scenes by number or name: 3,2,1.", rich_help_panel=GRID)

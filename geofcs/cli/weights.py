@@ -54,11 +54,21 @@ def import_(
 
 
 @app.command()
-def show(path: Annotated[Path, Argument(metavar="WEIGHTS", help="A .safetensors file that geofcs wrote.")]) -> None:
+def show(
+    path: Annotated[
+        Path | None,
+        Argument(metavar="WEIGHTS", help="A .safetensors file that geofcs wrote. Default: the one in the package."),
+    ] = None,
+) -> None:
     """Say what a weights file holds: architecture, classes, tile size, normalisation, how it was trained."""
+    from geofcs.cli.terminal import stdout
+    from geofcs.model.shipped import CARD, SHIPPED, named_or_shipped
     from geofcs.model.weights import read_info
 
-    _print(path, read_info(path))
+    chosen = named_or_shipped(path)
+    _print(chosen, read_info(chosen))
+    if chosen == SHIPPED:
+        stdout.print(f"What they are good for and not: {CARD}", markup=False)
 
 
 def _print(path: Path, info: WeightsInfo | EncoderInfo) -> None:

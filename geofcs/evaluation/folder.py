@@ -16,6 +16,7 @@ from geofcs.evaluation.panels import PanelWriter
 from geofcs.evaluation.predict import Predictor
 from geofcs.evaluation.report import Measured, Report
 from geofcs.model.maps import Maps
+from geofcs.model.shipped import said_of_shipped
 from geofcs.model.weights import read_weights_info
 from geofcs.training.data import Dataset, Pairs
 from geofcs.training.data.dataset import dataset_folder, open_dataset
@@ -65,7 +66,10 @@ def evaluate_folder(
     Raises `InputError` for weights, folders, labels and classes that cannot be used, `ComputeError` where the model
     fails.
     """
-    dataset = opened(request, read_weights_info(request.weights).tile)
+    info = read_weights_info(request.weights)
+    for sentence in said_of_shipped(request.weights, info):
+        listener.note(sentence)
+    dataset = opened(request, info.tile)
     say_notes(request, dataset, listener)
     return measure_folder(request, dataset, listener, "pairs", pictures, panels).report
 

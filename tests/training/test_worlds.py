@@ -12,6 +12,7 @@ from geofcs.errors import InputError
 from geofcs.synthetic import scene_pixels
 from geofcs.training.config import WorldsConfig, read_config, recipe_file
 from geofcs.training.loading import arrays_of
+from geofcs.training.sets import sets_of
 from geofcs.training.worlds import WINDOWS, Worlds, drawn
 
 CONFIG = read_config(recipe_file("synthetic", None)).worlds
@@ -89,3 +90,22 @@ def test_without_new_tones_the_images_are_the_generators_own() -> None:
     assert np.array_equal(pair.t1, pixels.t1)
     assert np.array_equal(pair.label2, pixels.land_cover_t2 * (pixels.codes > 0))
     assert not np.array_equal(worlds()[0].t1, pixels.t1)
+
+
+def test_counted_pairs_are_made_up_once_and_may_be_larger_than_a_crop() -> None:
+    config = read_config(recipe_file("synthetic", None), ["worlds.pairs=3", "worlds.side=48", "data.crop=32"])
+    config = config.model_copy(update={"worlds": config.worlds.model_copy(update={"gsd": (1.0, 1.0), "coarse": 0.0})})
+    pairs = sets_of(config).train
+    assert len(pairs) == 3
+    assert pairs[2].t1.shape == (3, 48, 48)
+    assert pairs[2] is pairs[2]
+    fresh = Worlds(config.worlds, SECOND, 48, config.train.seed, "train", 3)[2]
+    assert all(np.array_equal(a, b) for a, b in zip(arrays_of(pairs[2]), arrays_of(fresh), strict=True))
+
+
+def test_houses_are_drawn_as_coarse_as_the_config_says() -> None:
+    from random import Random
+
+    towns = CONFIG.model_copy(update={"gsd": (4.0, 30.0), "coarse": 0.0, "fine_to": 9.0})
+    sizes = [drawn(towns, SECOND, Random(seed)).gsd for seed in range(100)]
+    assert 8 < max(sizes) < 9.6, "to the nearest quarter of an octave"
