@@ -55,6 +55,7 @@ class RowBlend:
         layers = 1 + 2 * len(scheme.land_covers)
         self._sums = torch.empty((layers, lattice.tile, self._stop - self._first), device=device)
         self._valid = np.zeros((lattice.tile, self._stop - self._first), np.bool_)
+        self._left_out = np.zeros_like(self._valid)
         self._row_shares = torch.from_numpy(lattice.rows.shares).to(device)
         self._col_shares = torch.from_numpy(lattice.cols.shares).to(device)
         self._rows_begun = self._cols_begun = 0
@@ -63,6 +64,11 @@ class RowBlend:
         """Note which pixels of the tile in column `col` are valid; `valid` is (h, w), cut at the grid's end."""
         target, source = self._columns(col, valid.shape[1])
         self._valid[: valid.shape[0], target] = valid[:, source]
+
+    def leave_out(self, col: int) -> None:
+        """Make nodata of all pixels of the tile in column `col`, which has no scores, where it overlaps others too."""
+        target, _ = self._columns(col, self._lattice.tile)
+        self._left_out[:, target] = True
 
     def add_scores(self, row: int, col: int, scores: Scores) -> None:
         """Blend in the scores of one tile, batch axis dropped: change (tile, tile), t1 and t2 (K - 1, tile, tile)."""
@@ -117,7 +123,7 @@ class RowBlend:
         classes 1..K-1, looked at only where changed. Invalid pixels are nodata in every map.
         """
         score = self.scores(height)[0]
-        valid = self._valid[:height]
+        valid = self._valid[:height] & ~self._left_out[:height]
         changed = np.flatnonzero((score > threshold).cpu().numpy() & valid)
         dtype = self._scheme.code_dtype
         codes, cover_t1, cover_t2 = (np.full(valid.shape, NO_CHANGE, dtype) for _ in range(3))
@@ -152,6 +158,7 @@ class RowBlend:
             return
         kept = max(0, self._lattice.tile - rows)
         self._sums[:, :kept] = self._sums[:, self._lattice.tile - kept :].clone()
-        self._valid[:kept] = self._valid[self._lattice.tile - kept :].copy()
-        self._valid[kept:] = False
+        for mask in (self._valid, self._left_out):
+            mask[:kept] = mask[self._lattice.tile - kept :].copy()
+            mask[kept:] = False
         self._rows_begun = kept

@@ -3,83 +3,47 @@
 from __future__ import annotations
 
 import itertools
-import math
-from collections import deque
-from collections.abc import Callable, Collection, Generator, Hashable, Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import astuple, dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from rasterio.windows import Window
-from torch import Tensor
 
+from geofcs.batches import NOTHING, BatchScorer, ScorerSource, in_batches
 from geofcs.blend import Labels, RowBlend
-from geofcs.classes import ClassScheme
+from geofcs.classes import PERCENT_NODATA, ClassScheme
 from geofcs.errors import ComputeError
-from geofcs.grid import Grid
-from geofcs.model.interface import Scores
-from geofcs.scene import PairPixels
-from geofcs.strips import Strip, has_sound_strip, strips_of, write_strip
+from geofcs.oddities import Oddities, Place
+from geofcs.reading import Pair, ReadTile, prefetched, read_tiles
+from geofcs.strips import Strip, has_sound_strip, remark_of, strips_of, write_strip
 from geofcs.tiles import Block, Lattice
 
 READ_AHEAD = 2
 """Batches read while the model works on one."""
 
-_END = object()
 
-Item = TypeVar("Item")
-Pixels = npt.NDArray[np.float32]
-Colour = tuple[float, float, float]
+class Watch(Protocol):
+    """Is told how a block gets on, and may raise to end it: the strips that are written stay."""
 
-
-class Scorer(Protocol):
-    """A model ready to score batches of tiles on one device."""
-
-    device: torch.device
-    mean_colours: tuple[Colour, Colour]
-
-    def __call__(self, t1: Tensor, t2: Tensor) -> Scores:
-        """Softmax scores of two batches (b, 3, tile, tile), float32 RGB 0-255, on `device`."""
+    def tiles_done(self, count: int) -> None:
+        """Some tiles were dealt with."""
         ...
 
-
-class ScorerSource(Protocol, Hashable):
-    """How a worker gets its scorer: small, picklable, hashable, so that a worker loads each model once."""
-
-    def load(self) -> Scorer:
-        """Load the model; raises a `GeofcsError`."""
-        ...
-
-
-class Reader(Protocol):
-    """Both dates' pixels by window, for one thread."""
-
-    def read(self, window: Window) -> PairPixels:
-        """The pixels of a window of the grid."""
-        ...
-
-
-class Pair(Protocol):
-    """Two scenes on one grid, as `geofcs.scene.ScenePair`."""
-
-    @property
-    def grid(self) -> Grid:
-        """The grid that windows refer to."""
-        ...
-
-    def open(self) -> AbstractContextManager[Reader]:
-        """A reader for the calling thread."""
+    def strip_done(self) -> None:
+        """A strip was written."""
         ...
 
 
 @dataclass(frozen=True)
 class BlockJob:
-    """What every block of a run needs to know; everything in it can be pickled."""
+    """What every block of a run needs to know; everything in it can be pickled.
+
+    `failed_become_nodata` says what happens to tiles whose scores are not finite, in float32 either: nodata, or the
+    end of the run.
+    """
 
     pair: Pair
     lattice: Lattice
@@ -90,11 +54,29 @@ class BlockJob:
     threshold: float
     landcover: bool
     strips: Path
+    failed_become_nodata: bool = False
 
     @property
     def bands(self) -> int:
         """Bands of a strip: codes and percent, with land cover both dates' classes as well."""
         return 4 if self.landcover else 2
+
+    def place(self, row: int, col: int) -> Place:
+        """Where a tile of the lattice begins, in pixels."""
+        return self.lattice.rows.starts[row], self.lattice.cols.starts[col]
+
+    def missing(self, block: Block) -> dict[int, Strip]:
+        """The strips of a block, by tile row, that are to be written; those with failed tiles may be among them."""
+        return {strip.row: strip for strip in strips_of(self.lattice, block) if not self._keeps(strip)}
+
+    def _keeps(self, strip: Strip) -> bool:
+        if not has_sound_strip(self.strips, strip, self.bands, self.scheme.code_dtype):
+            return False
+        return self.failed_become_nodata or not self.oddities(strip).failed
+
+    def oddities(self, strip: Strip) -> Oddities:
+        """What is odd about a strip that is there."""
+        return Oddities.in_remark(remark_of(self.strips, strip))
 
 
 @dataclass(frozen=True)
@@ -113,176 +95,103 @@ class BlockCounts:
         return BlockCounts(*sums)
 
 
-@dataclass(frozen=True)
-class ReadTile:
-    """One tile's pixels inside the grid: (3, h, w) per date, and which of them are valid, (h, w)."""
-
-    row: int
-    col: int
-    t1: Pixels
-    t2: Pixels
-    valid: npt.NDArray[np.bool_]
-
-
-def run_block(job: BlockJob, block: Block, progress: Callable[[int], None]) -> BlockCounts:
-    """Write the strips of `block` that are not there yet; `progress` is told of tiles done.
+def run_block(job: BlockJob, block: Block, watch: Watch) -> BlockCounts:
+    """Write the strips of `block` that are not there yet.
 
     Raises `SourceError` when a scene cannot be read, `ComputeError` when the model fails, `OutputError` when a strip
     cannot be written. Whatever was interrupted before is taken up at the first missing strip.
     """
     torch.set_num_threads(job.threads)
-    strips = strips_of(job.lattice, block)
-    missing = {
-        strip.row: strip for strip in strips if not has_sound_strip(job.strips, strip, job.bands, job.scheme.code_dtype)
-    }
+    missing = job.missing(block)
     rows = _rows_needed(job.lattice, missing)
     cols = range(job.lattice.first_col_needed(block), block.stop_col)
-    progress(job.lattice.tiles_to_compute(block) - len(rows) * len(cols))
-    scored = _stream_down(job, block, rows, cols, missing, progress) if missing else 0
-    return BlockCounts(len(strips) - len(missing), len(missing), scored, len(rows) * len(cols) - scored)
+    tiles = len(rows) * len(cols)
+    watch.tiles_done(job.lattice.tiles_to_compute(block) - tiles)
+    scored = _Stream(job, block, watch).run_down(rows, cols, missing) if missing else 0
+    kept = block.stop_row - block.first_row - len(missing)
+    return BlockCounts(kept, len(missing), scored, tiles - scored)
 
 
 def _rows_needed(lattice: Lattice, missing: Collection[int]) -> list[int]:
     """The tile rows that reach into the missing strips."""
     rows: set[int] = set()
     for row in missing:
-        rows.update(range(lattice.rows.first_touching(lattice.rows.starts[row]), row + 1))
+        rows.update(range(_first_row_in(lattice, row), row + 1))
     return sorted(rows)
 
 
-def _stream_down(
-    job: BlockJob,
-    block: Block,
-    rows: list[int],
-    cols: range,
-    missing: Mapping[int, Strip],
-    progress: Callable[[int], None],
-) -> int:
-    """Score the tiles of `rows` x `cols` and write the missing strips; returns how many tiles the model saw."""
-    scorer = job.scorer.load()
-    blend = RowBlend(job.lattice, block, job.scheme, scorer.device)
-    starts = job.lattice.rows.starts
-    scored, at_row = 0, rows[0]
-    with prefetched(_read_tiles(job, rows, cols), READ_AHEAD * job.batch) as tiles:
-        for row, tiles_of_row in itertools.groupby(tiles, key=lambda tile: tile.row):
-            blend.advance(starts[row] - starts[at_row])
-            at_row = row
-            for batch in _batches(tiles_of_row, job.batch):
-                scored += _blend_batch(blend, batch, scorer, job)
-                progress(len(batch))
-            if row in missing:
-                labels = blend.finish(missing[row].height, job.threshold)
-                write_strip(job.strips, missing[row], _layers(labels, job.landcover))
-    return scored
+def _first_row_in(lattice: Lattice, row: int) -> int:
+    """The first tile row that reaches into the strip of tile row `row`."""
+    return lattice.rows.first_touching(lattice.rows.starts[row])
 
 
-def _read_tiles(job: BlockJob, rows: Iterable[int], cols: Iterable[int]) -> Generator[ReadTile]:
-    """The tiles in lattice order, read with handles that belong to the thread that runs this generator."""
-    lattice, tile = job.lattice, job.lattice.tile
-    with job.pair.open() as reader:
-        for row, col in itertools.product(rows, cols):
-            top, left = lattice.rows.starts[row], lattice.cols.starts[col]
-            height = min(tile, lattice.rows.length - top)
-            width = min(tile, lattice.cols.length - left)
-            pixels = reader.read(Window(left, top, width, height))
-            yield ReadTile(row, col, pixels.t1, pixels.t2, pixels.valid)
+class _Stream:
+    """One pass down a block."""
 
+    def __init__(self, job: BlockJob, block: Block, watch: Watch) -> None:
+        self._job, self._watch = job, watch
+        self._scorer = BatchScorer(job.scorer, job.batch, job.lattice.tile)
+        self._blend = RowBlend(job.lattice, block, job.scheme, self._scorer.device)
+        self._failed: set[tuple[int, int]] = set()
+        self._in_float32: set[tuple[int, int]] = set()
 
-@contextmanager
-def prefetched(items: Generator[Item], ahead: int) -> Iterator[Iterator[Item]]:
-    """The items of a generator that runs in one thread of its own, up to `ahead` items early.
+    def run_down(self, rows: list[int], cols: range, missing: Mapping[int, Strip]) -> int:
+        """Score the tiles of `rows` x `cols` and write the missing strips; returns how many tiles the model saw."""
+        job, starts = self._job, self._job.lattice.rows.starts
+        scored, at_row = 0, rows[0]
+        with prefetched(read_tiles(job.pair, job.lattice, rows, cols), READ_AHEAD * job.batch) as tiles:
+            for row, tiles_of_row in itertools.groupby(tiles, key=lambda tile: tile.row):
+                self._blend.advance(starts[row] - starts[at_row])
+                at_row = row
+                for batch in in_batches(tiles_of_row, job.batch):
+                    scored += self._add(batch)
+                    self._watch.tiles_done(len(batch))
+                if row in missing:
+                    self._write(missing[row])
+                    self._watch.strip_done()
+        return scored
 
-    A context manager, so that the generator is closed, in its thread, when the block ends, and not whenever the garbage
-    collector comes by.
-    """
-    with ThreadPoolExecutor(1, "geofcs-read") as thread:
-        pending = deque(thread.submit(next, items, _END) for _ in range(ahead))
-        try:
-            yield _drained(pending, lambda: thread.submit(next, items, _END))
-        finally:
-            for future in pending:
-                future.cancel()
-            thread.submit(items.close).result()
+    def _add(self, batch: Mapping[int, ReadTile]) -> int:
+        """Blend a batch in; tiles without a valid pixel are not scored. Returns how many were."""
+        for tile in batch.values():
+            self._blend.add_valid(tile.col, tile.valid)
+        filled = {slot: tile for slot, tile in batch.items() if tile.valid.any()}
+        scored = self._scorer(filled) if filled else NOTHING
+        for slot, tile in batch.items():
+            if slot in scored.failed:
+                self._fail(tile)
+            if slot in scored.scores:
+                self._blend.add_scores(tile.row, tile.col, scored.scores[slot])
+            else:
+                self._blend.add_nothing(tile.col)
+            if slot in scored.in_float32:
+                self._in_float32.add((tile.row, tile.col))
+        return len(filled)
 
-
-def _drained(pending: deque[Future[Any]], submit_next: Callable[[], Future[Any]]) -> Iterator[Any]:
-    while (item := pending.popleft().result()) is not _END:
-        pending.append(submit_next())
-        yield item
-
-
-def _batches(tiles: Iterable[ReadTile], size: int) -> Iterator[dict[int, ReadTile]]:
-    """Tiles by their slot in a batch: the column modulo the batch size, so that a tile has the same slot in any block.
-
-    (A model may round differently at another place in a batch.) A batch ends where a slot is taken.
-    """
-    batch: dict[int, ReadTile] = {}
-    for tile in tiles:
-        if tile.col % size in batch:
-            yield batch
-            batch = {}
-        batch[tile.col % size] = tile
-    yield batch
-
-
-def _blend_batch(blend: RowBlend, batch: Mapping[int, ReadTile], scorer: Scorer, job: BlockJob) -> int:
-    """Blend a batch in; tiles without a valid pixel are not scored. Returns how many were."""
-    for tile in batch.values():
-        blend.add_valid(tile.col, tile.valid)
-    filled = {slot: tile for slot, tile in batch.items() if tile.valid.any()}
-    scores = _scored(filled, scorer, job) if filled else None
-    for slot, tile in batch.items():
-        if scores is None or slot not in filled:
-            blend.add_nothing(tile.col)
-        else:
-            blend.add_scores(tile.row, tile.col, _at(scores, slot))
-    return len(filled)
-
-
-def _scored(tiles: Mapping[int, ReadTile], scorer: Scorer, job: BlockJob) -> Scores:
-    """The scores of a padded batch: always of the same size, so that the same kernels run."""
-    side = job.lattice.tile
-    dates = []
-    for date, mean in enumerate(scorer.mean_colours):
-        images = np.empty((job.batch, 3, side, side), np.float32)
-        images[:] = np.asarray(mean, np.float32)[:, None, None]
-        for slot, tile in tiles.items():
-            images[slot] = _square((tile.t1, tile.t2)[date], tile.valid, mean, side)
-        dates.append(torch.from_numpy(images).to(scorer.device))
-    try:
-        scores = scorer(*dates)
-    except torch.OutOfMemoryError as error:
-        raise ComputeError(
-            f"{scorer.device}: out of memory with {job.batch} tiles of {side} pixels: use a smaller --batch or --tile"
-        ) from error
-    _check_finite(scores, tiles, job.lattice)
-    return scores
-
-
-def _square(image: Pixels, valid: npt.NDArray[np.bool_], mean: Colour, side: int) -> Pixels:
-    """(3, side, side): invalid pixels in the mean colour, and what is beyond the grid reflected from what is not."""
-    filled = np.where(valid, image, np.asarray(mean, np.float32)[:, None, None])
-    height, width = valid.shape
-    if (height, width) == (side, side):
-        return filled
-    return np.pad(filled, ((0, 0), (0, side - height), (0, side - width)), mode="reflect")
-
-
-def _check_finite(scores: Scores, tiles: Mapping[int, ReadTile], lattice: Lattice) -> None:
-    """A sum of probabilities is finite if all of them are, and no other test reads them as fast."""
-    for slot, tile in tiles.items():
-        if not all(math.isfinite(layer.sum()) for layer in _at(scores, slot) if layer is not None):
-            top, left = lattice.rows.starts[tile.row], lattice.cols.starts[tile.col]
+    def _fail(self, tile: ReadTile) -> None:
+        if not self._job.failed_become_nodata:
+            row, col = self._job.place(tile.row, tile.col)
             raise ComputeError(
-                f"the model gave numbers that are not finite for the tile at row {top}, column {left} "
-                f"of the grid: try --precision fp32, and if that was it, other weights"
+                f"the model gave numbers that are not finite, in float32 too, for the tile at row {row}, column {col} "
+                "of the grid: look at the scenes there; --on-tile-error nodata leaves such tiles out"
             )
+        self._blend.leave_out(tile.col)
+        self._failed.add((tile.row, tile.col))
 
+    def _write(self, strip: Strip) -> None:
+        job = self._job
+        labels = self._blend.finish(strip.height, job.threshold)
+        write_strip(job.strips, strip, _layers(labels, job.landcover), self._oddities(strip).remark)
 
-def _at(scores: Scores, slot: int) -> Scores:
-    """The scores of one tile of a batch."""
-    change, t1, t2 = scores
-    return Scores(change[slot], None if t1 is None else t1[slot], None if t2 is None else t2[slot])
+    def _oddities(self, strip: Strip) -> Oddities:
+        """What is odd about the tiles that reach into a strip."""
+        first = _first_row_in(self._job.lattice, strip.row)
+        failed, in_float32 = (
+            frozenset(self._job.place(row, col) for row, col in tiles if row >= first)
+            for tiles in (self._failed, self._in_float32)
+        )
+        part = self._scorer.part
+        return Oddities(failed, in_float32, part if part < self._job.batch else None)
 
 
 def _layers(labels: Labels, landcover: bool) -> npt.NDArray[Any]:
@@ -291,3 +200,24 @@ def _layers(labels: Labels, landcover: bool) -> npt.NDArray[Any]:
     if landcover:
         bands += [labels.cover_t1, labels.cover_t2]
     return np.stack(bands)
+
+
+def give_up(job: BlockJob, block: Block) -> BlockCounts:
+    """Make nodata of what is missing of a block that cannot be computed, and say so in the strips.
+
+    Raises `OutputError` when a strip cannot be written.
+    """
+    missing = job.missing(block)
+    cols = range(block.first_col, block.stop_col)
+    nodata = [job.scheme.nodata, PERCENT_NODATA, 255, 255][: job.bands]
+    for strip in missing.values():
+        failed = frozenset(job.place(strip.row, col) for col in cols)
+        layers = np.empty((job.bands, strip.height, strip.width), job.scheme.code_dtype)
+        layers[:] = np.array(nodata, job.scheme.code_dtype)[:, None, None]
+        write_strip(job.strips, strip, layers, Oddities(failed).remark)
+    return BlockCounts(block.stop_row - block.first_row - len(missing), len(missing), 0, 0)
+
+
+def oddities_of(job: BlockJob, blocks: Iterable[Block]) -> Oddities:
+    """What is odd about all strips of some blocks, whichever run wrote them."""
+    return Oddities.together(job.oddities(strip) for block in blocks for strip in strips_of(job.lattice, block))

@@ -4,75 +4,82 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
-from geofcs.blocks import BlockCounts
-from geofcs.errors import InputError
+from geofcs.blocks import BlockCounts, BlockJob, give_up, oddities_of
+from geofcs.crew import Crew
+from geofcs.errors import ComputeError, InputError
 from geofcs.journal import Journal
+from geofcs.listener import Listener, Stop, StoppableListener, never
 from geofcs.lock import Lock, locked
 from geofcs.model.shipped import said_of_shipped
+from geofcs.oddities import Oddities
 from geofcs.plan import DetectPlan, DetectRequest, make_plan
 from geofcs.raster import Product, products_of, write_products
 from geofcs.records import fingerprint
 from geofcs.report import versions
-from geofcs.schedule import run_blocks
+from geofcs.schedule import Outcome, local_team, run_blocks
 from geofcs.space import Space
 from geofcs.strips import strips_of
 from geofcs.tiles import Block
 from geofcs.vector import PolygonCounts, polygonize
 
-
-class Listener(Protocol):
-    """Who is told how a run gets on. Calls come from several threads, but never two at once for one stage."""
-
-    def note(self, sentence: str) -> None:
-        """Something the user should know."""
-        ...
-
-    def stage(self, name: str, total: int, unit: str, pixels_per_unit: float) -> None:
-        """A stage of `total` units begins."""
-        ...
-
-    def advance(self, units: int) -> None:
-        """Some of the stage is done."""
-        ...
+Compute = Callable[[BlockJob, Sequence[Block], Listener], Outcome]
+"""Has blocks computed by a crew."""
 
 
-def detect(request: DetectRequest, listener: Listener) -> dict[str, Any]:
+def detect(request: DetectRequest, listener: Listener, stop: Stop = never) -> dict[str, Any]:
     """Run `request` to its end and publish the output folder; returns the content of run.json.
 
-    Raises a `GeofcsError`; then nothing stands under the output's name that did not stand there before, and the same
-    request goes on from what was finished.
+    Raises a `GeofcsError`, a `StoppedError` soon after `stop` has said yes; then nothing stands under the output's name
+    that did not stand there before, and the same request goes on from what was finished.
     """
     clock = Clock()
     journal = Journal(request.out.resolve())
+    listener = StoppableListener(listener, stop)
     with locked(journal.out) as lock:
         journal.settle()
-        journal.check_free(_inputs(request), request.overwrite)
+        journal.check_free(inputs_of(request), request.overwrite)
         with clock.stage("plan"):
             plan = make_plan(request)
-        return carry_out(plan, request, journal, lock, clock, listener)
+        return carry_out(plan, request, journal, lock, clock, listener, computed_here(plan.crew, stop))
 
 
-def _inputs(request: DetectRequest) -> list[Path]:
+def inputs_of(request: DetectRequest) -> list[Path]:
     """Every path that the run reads; URLs and coordinates lie nowhere and harm nothing."""
     scene = request.scene
     named = (request.t1, request.t2, request.weights, scene.mask_t1, scene.mask_t2, scene.aoi)
     return [Path(path) for path in named if path is not None]
 
 
+def computed_here(crew: Crew, stop: Stop) -> Compute:
+    """Blocks computed by a crew of this machine that comes when there is something to do, and goes after it."""
+
+    def compute(job: BlockJob, blocks: Sequence[Block], listener: Listener) -> Outcome:
+        with local_team(crew) as team:
+            return run_blocks(team, job, blocks, listener, stop)
+
+    return compute
+
+
 def carry_out(
-    plan: DetectPlan, request: DetectRequest, journal: Journal, lock: Lock, clock: Clock, listener: Listener
+    plan: DetectPlan,
+    request: DetectRequest,
+    journal: Journal,
+    lock: Lock,
+    clock: Clock,
+    listener: Listener,
+    compute: Compute,
 ) -> dict[str, Any]:
     """Everything after planning, from wherever the run had got: tiles, rasters, polygons, run.json, publication."""
-    blocks = plan.lattice.blocks(plan.workers)
+    blocks = plan.lattice.blocks(plan.crew.in_flight)
     space = _space(request, plan, journal, blocks)
     _tell(plan, space.check(), listener)
     with space.explained():
@@ -80,23 +87,29 @@ def carry_out(
             listener.note(f"going on with the unfinished run in {journal.staging}")
         run = journal.completed(_polygon_options(request, plan))
         if run is None:
-            run = journal.complete(_computed(plan, request, journal, blocks, clock, listener))
+            run = journal.complete(_computed(plan, request, journal, blocks, clock, listener, compute))
         lock.check()
         journal.publish()
     return run
 
 
 def _computed(
-    plan: DetectPlan, request: DetectRequest, journal: Journal, blocks: list[Block], clock: Clock, listener: Listener
+    plan: DetectPlan,
+    request: DetectRequest,
+    journal: Journal,
+    blocks: list[Block],
+    clock: Clock,
+    listener: Listener,
+    compute: Compute,
 ) -> dict[str, Any]:
     """Make every product that is not finished; returns what run.json says, the outputs aside."""
     with clock.stage("tiles"):
-        counts = _compute_strips(plan, journal, blocks, listener)
+        counts, oddities = _compute_strips(plan, journal, blocks, listener, compute)
     with clock.stage("rasters"):
-        _write_rasters(plan, journal, blocks, listener)
+        _write_rasters(plan, journal, blocks, listener, anew=counts.strips_written > 0)
     with clock.stage("polygons"):
         polygons = _write_polygons(request, plan, journal, listener)
-    return _run_record(request, plan, clock, counts, polygons)
+    return _run_record(request, plan, clock, counts, oddities, polygons)
 
 
 class Clock:
@@ -133,29 +146,59 @@ def _tell(plan: DetectPlan, of_space: str, listener: Listener) -> None:
     listener.note(
         f"{width} x {height} pixels, {plan.lattice.count} tiles of {plan.lattice.tile}, overlap "
         f"{plan.lattice.rows.overlap}; {plan.weights.architecture} on {plan.source.device}, {plan.source.precision}, "
-        f"batch {plan.batch}, {plan.workers} worker(s) of {plan.threads} thread(s); {of_space}"
+        f"batch {plan.batch}, {plan.crew.sentence}; {of_space}"
     )
 
 
-def _compute_strips(plan: DetectPlan, journal: Journal, blocks: list[Block], listener: Listener) -> BlockCounts:
+def _compute_strips(
+    plan: DetectPlan, journal: Journal, blocks: list[Block], listener: Listener, compute: Compute
+) -> tuple[BlockCounts, Oddities]:
     tiles = sum(plan.lattice.tiles_to_compute(block) for block in blocks)
     height, width = plan.pair.grid.shape
     listener.stage("tiles", tiles, "tiles", height * width / tiles)
-    counts = BlockCounts.total(
-        run_blocks(plan.job(journal.strips(plan.as_json())), blocks, plan.workers, listener.advance)
-    )
-    if counts.tiles_scored == 0 and counts.strips_kept == 0:
+    job = plan.job(journal.strips(plan.as_json()))
+    done = compute(job, blocks, listener)
+    counts = BlockCounts.total([*done.counts, *_given_up(plan, job, done.lost, listener)])
+    if counts.tiles_scored == 0 and counts.strips_kept == 0 and not done.lost:
         journal.discard()
         raise InputError("no pixel is valid on both dates: check --mask-t1, --mask-t2 and --aoi against the scenes")
+    oddities = oddities_of(job, blocks)
+    for sentence in oddities.sentences(plan.batch):
+        listener.note(sentence)
+    return counts, oddities
+
+
+def _given_up(plan: DetectPlan, job: BlockJob, lost: list[Block], listener: Listener) -> list[BlockCounts]:
+    """Make nodata of blocks that killed their workers, or raise `ComputeError` that names them."""
+    if not lost:
+        return []
+    named = "; ".join(_named(plan, block) for block in lost)
+    sentence = f"three workers died while computing the block(s) at {named}: too little memory, or a broken device"
+    if not job.failed_become_nodata:
+        raise ComputeError(
+            f"{sentence}; all others are finished: give the same command again, with more memory or fewer --workers, "
+            "or with --on-tile-error nodata to leave out what cannot be computed"
+        )
+    listener.note(sentence)
+    counts = [give_up(job, block) for block in lost]
+    for block in lost:
+        listener.advance(plan.lattice.tiles_to_compute(block))
     return counts
 
 
-def _write_rasters(plan: DetectPlan, journal: Journal, blocks: list[Block], listener: Listener) -> None:
+def _named(plan: DetectPlan, block: Block) -> str:
+    top, bottom = plan.lattice.rows.owned(block.first_row, block.stop_row)
+    left, right = plan.lattice.cols.owned(block.first_col, block.stop_col)
+    return f"rows {top} to {bottom - 1}, columns {left} to {right - 1}"
+
+
+def _write_rasters(plan: DetectPlan, journal: Journal, blocks: list[Block], listener: Listener, *, anew: bool) -> None:
+    """Rasters that are not finished, or all where strips were written since (tiles had failed, and now must not)."""
     scheme, grid = plan.weights.classes, plan.pair.grid
     products = products_of(scheme, plan.landcover)
     strips = [strip for block in blocks for strip in strips_of(plan.lattice, block)]
     listener.stage("rasters", len(products) * grid.height * grid.width, "pixels", 1)
-    finished = [product for product in products if journal.is_finished(product.files)]
+    finished = [product for product in products if not anew and journal.is_finished(product.files)]
     listener.advance(len(finished) * grid.height * grid.width)
 
     def finish(product: Product) -> None:
@@ -188,8 +231,9 @@ def _write_polygons(request: DetectRequest, plan: DetectPlan, journal: Journal, 
 
 
 def _threads_for_files(plan: DetectPlan) -> int:
-    """Rasters and polygons take as many threads as tiles did, or where a GPU did these, as the machine has cores."""
-    return plan.workers * plan.threads if plan.source.device == "cpu" else os.cpu_count() or 1
+    """Rasters and polygons take as many threads as tiles did; where a GPU or a cluster did these, one per core."""
+    elsewhere = plan.source.device != "cpu" or plan.crew.kind == "cluster"
+    return os.cpu_count() or 1 if elsewhere else plan.crew.in_flight * plan.crew.threads
 
 
 def _polygon_options(request: DetectRequest, plan: DetectPlan) -> dict[str, Any]:
@@ -207,6 +251,7 @@ def _run_record(
     plan: DetectPlan,
     clock: Clock,
     counts: BlockCounts,
+    oddities: Oddities,
     polygons: PolygonCounts,
 ) -> dict[str, Any]:
     """The content of run.json but for the outputs."""
@@ -218,7 +263,9 @@ def _run_record(
         "fingerprint": fingerprint(as_json),
         "plan": as_json,
         "weights": {"path": str(request.weights), "trained": plan.weights.trained},
-        "workers": plan.workers,
+        "crew": asdict(plan.crew),
+        "on_tile_error": plan.on_tile_error,
+        "oddities": oddities.as_json(),
         "polygons": _polygon_options(request, plan),
         "notes": list(plan.pair.notes),
         "counts": {**asdict(counts), **asdict(polygons)},

@@ -34,12 +34,24 @@ class OutputError(GeofcsError):
 
 
 class ComputeError(GeofcsError):
-    """The model ran out of memory or produced numbers that are not finite."""
+    """The model ran out of memory or produced numbers that are not finite, or the workers were lost."""
 
     exit_code = 6
+
+
+class IncompleteError(GeofcsError):
+    """Everything is written, but some tiles could not be computed and are nodata, as was asked for."""
+
+    exit_code = 7
 
 
 class VerificationError(GeofcsError):
     """What was written is not what was computed."""
 
     exit_code = 8
+
+
+class StoppedError(GeofcsError):
+    """The run was asked to stop, and did; what is finished stays. The command line exits by the signal's number."""
+
+    exit_code = 130

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import psutil
-
 from geofcs.blocks import BlockJob
-from geofcs.errors import InputError
+from geofcs.crew import Crew, Need, gpu_crew, local_crew
+from geofcs.devices import Compute, gpus_of, settle
+from geofcs.errors import InputError, UsageError
 from geofcs.model.config import activation_bytes
-from geofcs.model.kernels import choice_for
 from geofcs.model.weights import WeightsInfo, read_weights_info
 from geofcs.records import Plan
 from geofcs.report import versions
 from geofcs.scene import SceneOptions, ScenePair, plan_pair
-from geofcs.scoring import ModelSource, checked_tta, chosen_device, chosen_precision
+from geofcs.scoring import ModelSource, checked_tta
 from geofcs.tiles import Lattice
 
 OVERLAP_SHARE = 8
@@ -30,8 +29,8 @@ DEFAULT_BATCH = {"cpu": 1, "mps": 1, "cuda": 8}
 DECISIVE = ("geofcs", "torch", "gdal of rasterio")
 """Whose version has a say in the bytes: of two halves of a run both must be made by the same."""
 
-MEMORY_SHARE = 0.8
-"""Share of the free memory that tiles may take."""
+FAIL, NODATA = "fail", "nodata"
+"""What happens to tiles that cannot be computed (`on_tile_error`)."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +51,9 @@ class DetectRequest:
     tta: str = "none"
     threads: int | None = None
     workers: int | None = None
+    worker_kind: str = "auto"
+    scheduler: str | None = None
+    on_tile_error: str = FAIL
     landcover: bool = False
     min_area: float = 0.0
     max_polygons: int = 5_000_000
@@ -70,16 +72,17 @@ class DetectPlan:
     weights: WeightsInfo
     source: ModelSource
     batch: int
-    threads: int
-    workers: int
+    kernel: str
+    crew: Crew
     threshold: float
     landcover: bool
+    on_tile_error: str
 
     def job(self, strips: Path) -> BlockJob:
         """What the blocks of this plan need to know."""
         return BlockJob(
-            self.pair, self.lattice, self.weights.classes, self.source, self.batch, self.threads, self.threshold,
-            self.landcover, strips,
+            self.pair, self.lattice, self.weights.classes, self.source, self.batch, self.crew.threads, self.threshold,
+            self.landcover, strips, self.on_tile_error == NODATA,
         )  # fmt: skip
 
     def as_json(self) -> Plan:
@@ -94,59 +97,64 @@ class DetectPlan:
                 "precision": self.source.precision,
                 "tta": self.source.tta,
                 "batch": self.batch,
-                "threads": self.threads,
-                "kernel": choice_for(self.source.device).name,
+                "threads": self.crew.threads,
+                "kernel": self.kernel,
             },
             "products": {"threshold": self.threshold, "landcover": self.landcover},
         }
 
 
-def make_plan(request: DetectRequest) -> DetectPlan:
+Foreman = Callable[[DetectRequest, Compute, Need], Crew]
+"""Who decides on the crew for a request, once it is known what it computes on and what a block needs."""
+
+
+def make_plan(
+    request: DetectRequest, settled: Callable[[str, str], Compute] = settle, foreman: Foreman | None = None
+) -> DetectPlan:
     """Settle a request; the scenes come first, so that two places far apart are told before anything is loaded.
 
-    Raises `InputError` for whatever cannot be worked with.
+    `settled` says what the device and the precision come to where the blocks will run, `foreman` who runs them; both
+    are this machine's if nothing is said. Raises `InputError` for whatever cannot be worked with.
     """
     if not 0 < request.threshold < 1:
         raise InputError(f"--threshold {request.threshold}: is a probability between 0 and 1")
+    if request.on_tile_error not in (FAIL, NODATA):
+        raise UsageError(f"--on-tile-error {request.on_tile_error}: say {FAIL} or {NODATA}")
     pair = plan_pair(request.t1, request.t2, request.scene)
     info = read_weights_info(request.weights)
     if request.landcover and info.classes.is_binary:
         raise InputError(f"{request.weights}: is a binary model and knows no land cover: leave out --landcover")
-    device = chosen_device(request.device)
-    precision = chosen_precision(request.precision, device)
+    compute = settled(request.device, request.precision)
     tile = request.tile or info.tile
     overlap = tile // OVERLAP_SHARE if request.overlap is None else request.overlap
-    batch = request.batch or DEFAULT_BATCH[device]
-    threads = request.threads or DEFAULT_THREADS
+    lattice = Lattice.over(pair.grid.height, pair.grid.width, tile, overlap)
+    batch = request.batch or DEFAULT_BATCH[compute.device]
+    need = Need(
+        request.threads or DEFAULT_THREADS,
+        activation_bytes(info.config, tile, batch),
+        tile,
+        isolate=request.on_tile_error == NODATA,
+    )
     return DetectPlan(
         pair=pair,
-        lattice=Lattice.over(pair.grid.height, pair.grid.width, tile, overlap),
+        lattice=lattice,
         weights=info,
-        source=ModelSource(request.weights, info.sha256, device, precision, checked_tta(request.tta)),
+        source=ModelSource(
+            request.weights.absolute(), info.sha256, compute.device, compute.precision, checked_tta(request.tta)
+        ),
         batch=batch,
-        threads=threads,
-        workers=_workers(request.workers, device, threads, activation_bytes(info.config, tile, batch), tile),
+        kernel=compute.kernel,
+        crew=(foreman or crew_here)(request, compute, need),
         threshold=request.threshold,
         landcover=request.landcover,
+        on_tile_error=request.on_tile_error,
     )
 
 
-def _workers(wanted: int | None, device: str, threads: int, bytes_per_worker: int, tile: int) -> int:
-    """The number of workers: as asked for, or as many as cores and memory allow; one per GPU.
-
-    Raises `InputError` when not even the tiles of the workers asked for (one, by default) fit into memory.
-    """
-    if device != "cpu":
-        return wanted or 1
-    free = int(MEMORY_SHARE * psutil.virtual_memory().available)
-    affordable = free // bytes_per_worker
-    if affordable < (wanted or 1):
-        raise InputError(
-            f"--tile {tile}: {wanted or 1} worker(s) need about {_gib(bytes_per_worker * (wanted or 1))} of memory, "
-            f"{_gib(free)} can be used: use a smaller --tile, --batch or fewer --workers"
-        )
-    return wanted or max(1, min(affordable, (os.cpu_count() or 1) // threads))
-
-
-def _gib(count: int) -> str:
-    return f"{count / 2**30:.1f} GiB"
+def crew_here(request: DetectRequest, compute: Compute, need: Need) -> Crew:
+    """The crew of this machine for a request. Raises `InputError` where it has too little memory."""
+    if compute.device == "cuda":
+        return gpu_crew(gpus_of(request.device), request.workers, request.worker_kind, need)
+    if compute.device != "cpu":
+        return Crew("threads", 1, request.workers or 1, need.threads)
+    return local_crew(request.workers, request.worker_kind, need)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -17,6 +17,9 @@ from geofcs.model.interface import ChangeModel, Scores, scores_of
 from geofcs.model.weights import load_weights
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+NO_CPU_MEMORY = "can't allocate memory"
+"""What torch says when the system has no more."""
 
 Colour = tuple[float, float, float]
 
@@ -35,12 +38,17 @@ class ModelSource:
     tta: str = "none"
 
     def load(self) -> ModelScorer:
-        """The scorer, loaded at the first call in a process and shared by its threads."""
+        """The scorer, loaded at the first call in a process and shared by its threads; other weights are forgotten."""
         with _loading:
             if self not in _loaded:
-                _loaded.clear()
+                for other in [other for other in _loaded if other.sha256 != self.sha256]:
+                    del _loaded[other]
                 _loaded[self] = _load(self)
             return _loaded[self]
+
+    def in_float32(self) -> ModelSource | None:
+        """The same model computing in float32; None where this is it."""
+        return None if self.precision == "fp32" else replace(self, precision="fp32")
 
 
 class ModelScorer:
@@ -66,6 +74,11 @@ def _load(source: ModelSource) -> ModelScorer:
     if loaded.info.sha256 != source.sha256:
         raise InputError(f"{source.weights}: has changed since the run was planned: give the command again")
     return ModelScorer(loaded.model, loaded.info.mean_colours, source.device, source.precision, source.tta)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether torch ran out of a device's or the system's memory, for which the CPU has no exception of its own."""
+    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or NO_CPU_MEMORY in str(error)
 
 
 def chosen_device(wanted: str) -> str:

@@ -19,6 +19,7 @@ from geofcs.gdal import gdal_settings
 from geofcs.tiles import Block, Lattice
 
 CHECKSUM_TAG = "GEOFCS_CRC32"
+REMARK_TAG = "GEOFCS_REMARK"
 Layers = npt.NDArray[Any]
 
 
@@ -50,9 +51,10 @@ def strips_of(lattice: Lattice, block: Block) -> list[Strip]:
     return strips
 
 
-def write_strip(folder: Path, strip: Strip, layers: Layers) -> None:
+def write_strip(folder: Path, strip: Strip, layers: Layers, remark: str = "") -> None:
     """Write `layers` (bands, h, w) as a strip; it appears under its name only complete and on disk.
 
+    It remembers a remark on how its pixels came about, if there is one.
     Raises `OutputError` when it cannot be written.
     """
     temporary = folder / f"{strip.name}.{uuid.uuid4().hex}.tmp"
@@ -66,7 +68,7 @@ def write_strip(folder: Path, strip: Strip, layers: Layers) -> None:
             ) as file,
         ):  # fmt: skip
             file.write(layers)
-            file.update_tags(**{CHECKSUM_TAG: _checksum(layers)})
+            file.update_tags(**{CHECKSUM_TAG: _checksum(layers)}, **({REMARK_TAG: remark} if remark else {}))
         if not _is_sound(temporary, layers.shape, layers.dtype):
             raise OutputError(f"{temporary}: what was written cannot be read back; is the disk full or failing?")
         sync(temporary)
@@ -97,6 +99,12 @@ def read_band(folder: Path, strip: Strip, band: int) -> npt.NDArray[Any]:
     """One band of a strip (1 is the first), (h, w)."""
     with gdal_settings(), rasterio.open(folder / strip.name, driver="GTiff") as file:
         return np.asarray(file.read(band))
+
+
+def remark_of(folder: Path, strip: Strip) -> str:
+    """The remark that a strip was written with."""
+    with gdal_settings(), rasterio.open(folder / strip.name, driver="GTiff") as file:
+        return str(file.tags().get(REMARK_TAG, ""))
 
 
 def has_sound_strip(folder: Path, strip: Strip, bands: int, dtype: np.dtype[Any]) -> bool:

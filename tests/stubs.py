@@ -71,6 +71,9 @@ class StubScorerSource:
     def load(self) -> StubScorer:
         return StubScorer(self.divisor)
 
+    def in_float32(self) -> StubScorerSource | None:
+        return None
+
 
 class StubScorer:
     """Change score = T1's second band / divisor; the class follows from the row at T1 and the column at T2."""
@@ -91,6 +94,16 @@ def one_hot(coordinate: Tensor) -> Tensor:
     """Scores (b, covers, h, w) of which the one of class coordinate // 50 % covers is 1."""
     chosen = (coordinate // 50 % COVERS).long()
     return torch.nn.functional.one_hot(chosen, COVERS).movedim(-1, 1).float()
+
+
+class Nobody:
+    """A block's watch that does not care."""
+
+    def tiles_done(self, count: int) -> None:
+        pass
+
+    def strip_done(self) -> None:
+        pass
 
 
 class Silent:

@@ -60,6 +60,7 @@ def geofcs(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) 
         return Said(capsys.readouterr().err, code if isinstance(code, int) else 0)
 
     yield run
+    signal.set_wakeup_fd(-1)
     for number, handler in handlers.items():
         signal.signal(number, handler)
 

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import geopandas
@@ -21,10 +21,12 @@ import numpy as np
 import pyogrio
 import pytest
 import rasterio
+import torch
 
 from geofcs.classes import SECOND
+from geofcs.cli.detect import check_complete
 from geofcs.detect import detect
-from geofcs.errors import InputError, OutputError
+from geofcs.errors import ComputeError, IncompleteError, InputError, OutputError
 from geofcs.model.build import build
 from geofcs.model.config import pico
 from geofcs.model.weights import save_weights
@@ -191,6 +193,46 @@ def test_a_signal_ends_the_run_with_its_exit_code(
     assert process.returncode == exit_code
     assert "same command again" in said
     assert "Traceback" not in said
+
+
+def test_a_second_signal_ends_at_once(material: Material, tmp_path: Path) -> None:
+    slow = [*command(material, tmp_path / "out"), "--tta", "flips", "--tile", "256", "--overlap", "64"]
+    process = subprocess.Popen(slow, stderr=subprocess.PIPE, text=True)
+    wait_for((tmp_path / "out.partial" / "strips").exists, or_end_of=process)
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.1)
+    began = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate()
+    assert process.returncode == 130
+    assert time.monotonic() - began < 1
+    assert "Traceback" not in said
+
+
+@pytest.fixture
+def broken_weights(tmp_path: Path) -> Path:
+    """Weights of a model that answers with numbers that are not finite."""
+    config = pico(classes=SECOND.count, width=8)
+    model = build(config, seed=0)
+    with torch.no_grad():
+        next(model.parameters()).fill_(torch.nan)
+    save_weights(tmp_path / "broken.safetensors", model, config, SECOND, tile=64, trained="not trained")
+    return tmp_path / "broken.safetensors"
+
+
+def test_tiles_that_fail_end_the_run_or_become_nodata_as_asked(
+    material: Material, broken_weights: Path, tmp_path: Path
+) -> None:
+    broken = replace(material, weights=broken_weights)
+    with pytest.raises(ComputeError, match="row 0, column 0"):
+        detect(broken.request(tmp_path / "out"), Silent())
+    listener = Silent()
+    run = detect(broken.request(tmp_path / "out", on_tile_error="nodata", worker_kind="threads"), listener)
+    assert len(run["oddities"]["tiles_failed"]) == Lattice.over(300, 420, 64, 16).count
+    assert (codes_of(tmp_path / "out") == SECOND.nodata).all()
+    assert any("could not be computed and are nodata" in note for note in listener.notes)
+    with pytest.raises(IncompleteError, match=r"run\.json lists them"):
+        check_complete(tmp_path / "out", run)
 
 
 def test_a_finished_output_is_refused_before_anything_is_read(material: Material, undisturbed: Path) -> None:

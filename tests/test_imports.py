@@ -13,11 +13,13 @@ PACKAGE = Path(__file__).parent.parent / "geofcs"
 
 LAYERS = [
     {"errors"},
-    {"durable", "lock", "space"},
+    {"durable", "lock", "space", "listener"},
     {"classes", "grid", "tiles", "gdal", "records"},
     {"scene", "strips", "vector", "synthetic"},
     {"raster", "model"},
     {"scoring", "blend", "journal"},
+    {"devices", "reading", "oddities", "crew"},
+    {"batches"},
     {"blocks", "report"},
     {"schedule", "plan"},
     {"training"},
@@ -32,7 +34,7 @@ ONLY_IN = {
     "dask": {"schedule"},
     "distributed": {"schedule"},
     "rasterio": {
-        *("grid", "gdal", "scene", "strips", "raster", "vector", "synthetic", "blocks", "report"),
+        *("grid", "gdal", "scene", "strips", "raster", "vector", "synthetic", "reading", "report"),
         *("training", "evaluation", "verify", "bench"),
     },
     "pyogrio": {"scene", "vector", "report", "training", "bench"},

@@ -17,8 +17,10 @@ import resource, sys
 from dataclasses import replace
 from pathlib import Path
 
-from geofcs.detect import Clock, carry_out
+from geofcs.detect import Clock, carry_out, computed_here
 from geofcs.journal import Journal
+from geofcs.listener import never
+from geofcs.lock import locked
 from geofcs.plan import DetectRequest, make_plan
 from geofcs.scoring import ModelSource
 from tests.stubs import Silent, StubScorer
@@ -34,7 +36,10 @@ scenes = str(folder / "t1.tif"), str(folder / "t2.tif")
 request = DetectRequest(*scenes, folder / "out", folder / "pico.safetensors", tile=512, workers=workers)
 plan = make_plan(request)
 plan = replace(plan, source=StubModel(plan.source.weights, plan.source.sha256, "cpu", "fp32"))
-run = carry_out(plan, request, Journal(request.out), Clock(), Silent())
+with locked(request.out) as lock:
+    run = carry_out(
+        plan, request, Journal(request.out), lock, Clock(), Silent(), computed_here(plan.crew, never)
+    )
 assert run["counts"]["tiles_scored"] >= plan.lattice.count
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
 """

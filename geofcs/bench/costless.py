@@ -38,6 +38,9 @@ class CostlessSource:
         """The scorer; its answer is made once per process."""
         return CostlessScorer(_answer(self.tile, self.covers))
 
+    def in_float32(self) -> None:
+        """It computes in nothing else."""
+
 
 class CostlessScorer:
     """Gives the same scores for every tile, without looking at it."""

@@ -22,8 +22,9 @@ from geofcs.bench.costless import CostlessSource
 from geofcs.bench.setting import sizes_of
 from geofcs.bench.timing import Note
 from geofcs.classes import SECOND
-from geofcs.detect import Clock, carry_out
+from geofcs.detect import Clock, carry_out, computed_here
 from geofcs.journal import Journal
+from geofcs.listener import never
 from geofcs.lock import locked
 from geofcs.model.build import build
 from geofcs.model.weights import save_weights
@@ -123,7 +124,7 @@ def _detect(folder: Path, workers: int) -> dict[str, Any]:
         plan = make_plan(request)
         costless = CostlessSource(plan.lattice.tile, len(SECOND.land_covers))
         plan = replace(plan, source=costless)  # type: ignore[arg-type]  # no trained model, but all that is asked of one
-        return carry_out(plan, request, journal, lock, Clock(), _Nobody())
+        return carry_out(plan, request, journal, lock, Clock(), _Nobody(), computed_here(plan.crew, never))
 
 
 class _Nobody:

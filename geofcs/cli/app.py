@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import sys
 import warnings
-from types import FrameType
 from typing import Annotated
 
 import typer
@@ -18,15 +15,13 @@ from geofcs.cli.detect import detect
 from geofcs.cli.doctor import doctor
 from geofcs.cli.evaluate import evaluate
 from geofcs.cli.polygonize import polygonize
+from geofcs.cli.signals import signals
 from geofcs.cli.synth import synth
 from geofcs.cli.terminal import show_warning, stderr
 from geofcs.cli.train import train
 from geofcs.cli.verify import verify
 from geofcs.cli.weights import app as weights
 from geofcs.errors import GeofcsError
-
-SIGNAL_EXIT_CODE = 128
-"""Added to a signal's number: 130 for an interrupt, 143 for a termination."""
 
 app = typer.Typer(
     name="geofcs",
@@ -38,7 +33,7 @@ app = typer.Typer(
     help="From-to change maps and polygons from two georeferenced images of any size.",
     epilog=(
         "Exit codes: 0 done, 2 usage, 3 input or plan, 4 a source that cannot be read any more, 5 output, "
-        "6 compute (memory, NaN), 8 verification, 130 and 143 interrupted."
+        "6 compute (memory, NaN, workers), 7 done but for tiles that failed, 8 verification, 130 and 143 interrupted."
     ),
 )
 
@@ -72,19 +67,10 @@ app.add_typer(weights, name="weights")
 
 def main() -> None:
     """Run the command line; a `GeofcsError` ends it with one line on stderr and its exit code."""
-    signal.signal(signal.SIGINT, _leave_at_once)
-    signal.signal(signal.SIGTERM, _leave_at_once)
+    signals.listen()
     warnings.showwarning = show_warning
     try:
         app()
     except GeofcsError as error:
         stderr.print(f"geofcs: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
         sys.exit(error.exit_code)
-
-
-def _leave_at_once(signal_number: int, _frame: FrameType | None) -> None:
-    """End without waiting for worker threads: whatever is not yet under its final name is redone from the journal."""
-    stderr.show_cursor()
-    stderr.print("geofcs: interrupted; give the same command again to go on", markup=False, highlight=False)
-    sys.stdout.flush()
-    os._exit(SIGNAL_EXIT_CODE + signal_number)

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+from typer import Exit
 
 from geofcs.cli import options
+from geofcs.cli.signals import SECONDS_TO_FINISH, signals
+from geofcs.cli.terminal import stderr
+from geofcs.errors import IncompleteError, StoppedError
 
 
 def detect(
@@ -31,6 +39,8 @@ def detect(
     tta: options.Tta = "none",
     threads: options.Threads = None,
     workers: options.Workers = None,
+    worker_kind: options.WorkersAre = options.WorkerKind.AUTO,
+    on_tile_error: options.OnTileError = options.TileError.FAIL,
     out: options.Out = None,
     landcover: options.Landcover = False,
     min_area: options.MinArea = 0.0,
@@ -61,8 +71,32 @@ def detect(
     request = DetectRequest(
         t1=t1, t2=t2, out=folder.absolute(), weights=named_or_shipped(weights), scene=scene, tile=tile,
         overlap=overlap, threshold=threshold, batch=batch, device=device, precision=precision.value, tta=tta,
-        threads=threads, workers=workers, landcover=landcover, min_area=min_area, max_polygons=max_polygons,
-        date_t1=date_t1, date_t2=date_t2, overwrite=overwrite, restart=restart,
+        threads=threads, workers=workers, worker_kind=worker_kind.value, on_tile_error=on_tile_error.value,
+        landcover=landcover, min_area=min_area, max_polygons=max_polygons, date_t1=date_t1, date_t2=date_t2,
+        overwrite=overwrite, restart=restart,
     )  # fmt: skip
-    with listener_for(quiet=quiet, as_json=json) as listener:
-        listener.done(folder, run(request, listener))
+    with listener_for(quiet=quiet, as_json=json) as listener, stopping_cleanly() as stop:
+        record = run(request, listener, stop)
+        listener.done(folder, record)
+    check_complete(folder, record)
+
+
+@contextmanager
+def stopping_cleanly() -> Iterator[Callable[[], bool]]:
+    """Gives what a run is to ask whether to stop; a run that did ends the command with the signal's exit code."""
+    try:
+        with signals.may_finish(SECONDS_TO_FINISH):
+            yield signals.wanted
+    except StoppedError:
+        stderr.print("geofcs: stopped; what is finished stays: give the same command again to go on", markup=False)
+        raise Exit(signals.exit_code) from None
+
+
+def check_complete(folder: Path, run: dict[str, Any]) -> None:
+    """Raise `IncompleteError` if a finished run has tiles that failed."""
+    failed = run["oddities"]["tiles_failed"]
+    if failed:
+        raise IncompleteError(
+            f"{folder}: is complete but for {len(failed)} tile(s) that could not be computed and are nodata; "
+            "run.json lists them"
+        )

@@ -20,6 +20,21 @@ class Precision(StrEnum):
     FP16 = "fp16"
 
 
+class WorkerKind(StrEnum):
+    """What workers are."""
+
+    AUTO = "auto"
+    THREADS = "threads"
+    PROCESSES = "processes"
+
+
+class TileError(StrEnum):
+    """What becomes of tiles that cannot be computed."""
+
+    FAIL = "fail"
+    NODATA = "nodata"
+
+
 T1 = Annotated[str, Argument(metavar="T1", help="The earlier scene, a GeoTIFF; its pixels are the grid.")]
 T2 = Annotated[str, Argument(metavar="T2", help="The later scene, a GeoTIFF on any grid.")]
 Weights = Annotated[
@@ -72,7 +87,9 @@ Overlap = Annotated[
     int | None, Option(min=0, help="Pixels that tiles share. Default: an eighth of the tile.", rich_help_panel=TILES)
 ]
 Batch = Annotated[int | None, Option(min=1, help="Tiles per model call. Default: 1, on CUDA 8.", rich_help_panel=TILES)]
-Device = Annotated[str, Option(help="auto, cpu, cuda or mps.", rich_help_panel=TILES)]
+Device = Annotated[
+    str, Option(help="auto, cpu, mps, cuda (all GPUs), or cuda:0,2 (those with the numbers).", rich_help_panel=TILES)
+]
 ModelPrecision = Annotated[
     Precision, Option(help="Arithmetic of the model; auto is fp32 on a CPU.", rich_help_panel=TILES)
 ]
@@ -88,9 +105,18 @@ Workers = Annotated[
     int | None,
     Option(
         min=1,
-        help="Blocks computed at once; changes no byte. Default: as cores and memory allow.",
+        help="Blocks computed at once, on GPUs processes; changes no byte. Default: as cores and memory allow, one "
+        "per GPU.",
         rich_help_panel=TILES,
     ),
+]
+WorkersAre = Annotated[
+    WorkerKind,
+    Option("--worker-kind", help="Threads of one process, or processes. Default: as is faster.", rich_help_panel=TILES),
+]
+OnTileError = Annotated[
+    TileError,
+    Option(help="Tiles that cannot be computed end the run, or become nodata (exit code 7).", rich_help_panel=TILES),
 ]
 
 Out = Annotated[

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import os
-import signal
-from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
 from typer import Exit, Option
 
+from geofcs.cli.signals import signals
 from geofcs.errors import UsageError
 
 if TYPE_CHECKING:
     from geofcs.training.config import RunConfig
     from geofcs.training.rehearsal import Rehearsal
     from geofcs.training.train import Outcome
-
-SIGNAL_EXIT_CODE = 128
 
 Dataset = Annotated[str | None, Option(help="landsat, second or synthetic: which config, and how pairs are read.")]
 Data = Annotated[Path | None, Option(help="The folder of the dataset.")]
@@ -99,33 +95,13 @@ def _run(config: RunConfig, run: Path, *, quiet: bool, resume: bool) -> None:
     from geofcs.cli.train_progress import training_listener
     from geofcs.training.train import train as run_training
 
-    stop = StopSignals()
     follows = int(os.environ.get("LOCAL_RANK", "0")) > 0  # started by another process of the same run
-    with training_listener(quiet=quiet or follows) as listener:
-        outcome = run_training(config, run, listener, stop.wanted, resume=resume)
+    with training_listener(quiet=quiet or follows) as listener, signals.may_finish():
+        outcome = run_training(config, run, listener, signals.wanted, resume=resume)
     if not quiet and not follows:
         stderr.print(_closing_line(outcome), markup=False)
     if outcome.interrupted:
-        raise Exit(SIGNAL_EXIT_CODE + stop.received)
-
-
-class StopSignals:
-    """Ctrl-C and a termination become a wish to stop after the iteration; a second one ends at once."""
-
-    def __init__(self) -> None:
-        self.received = 0
-        self._at_once: dict[int, Callable[..., object] | int | None] = {}
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self._at_once[number] = signal.signal(number, self._note)
-
-    def wanted(self) -> bool:
-        """Whether a signal came."""
-        return self.received > 0
-
-    def _note(self, number: int, _frame: FrameType | None) -> None:
-        self.received = number
-        for each, handler in self._at_once.items():
-            signal.signal(each, handler)
+        raise Exit(signals.exit_code)
 
 
 def _closing_line(outcome: Outcome) -> str:

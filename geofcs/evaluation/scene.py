@@ -17,7 +17,7 @@ from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
 from geofcs.classes import BINARY, IGNORE, ClassScheme, scheme_named
-from geofcs.detect import Listener, detect
+from geofcs.detect import detect
 from geofcs.evaluation.batches import Batch
 from geofcs.evaluation.classes import common_scheme, in_ids_of
 from geofcs.evaluation.counting import add, metrics_for, protocols_named, report_of
@@ -25,6 +25,7 @@ from geofcs.evaluation.panels import PanelWriter
 from geofcs.evaluation.report import Measured, Report
 from geofcs.gdal import gdal_settings
 from geofcs.grid import Grid
+from geofcs.listener import Listener
 from geofcs.model.build import parameter_count
 from geofcs.model.maps import Maps
 from geofcs.model.weights import WeightsInfo, read_weights_info

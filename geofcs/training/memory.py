@@ -10,10 +10,8 @@ from collections.abc import Iterator
 import torch
 
 from geofcs.errors import ComputeError
+from geofcs.scoring import is_out_of_memory
 from geofcs.training.config import RunConfig
-
-NO_CPU_MEMORY = "can't allocate memory"
-"""What torch says when the system has no more."""
 
 
 def peak_bytes(device: torch.device) -> int:
@@ -32,7 +30,7 @@ def memory_advice(config: RunConfig) -> Iterator[None]:
     except torch.OutOfMemoryError as error:
         raise ComputeError(_advice(config, "the GPU")) from error
     except (RuntimeError, MemoryError) as error:
-        if isinstance(error, RuntimeError) and NO_CPU_MEMORY not in str(error):
+        if not is_out_of_memory(error):
             raise
         raise ComputeError(_advice(config, "this machine")) from error
 

@@ -1,0 +1,214 @@
+"""Handing out blocks and collecting them: who is told what, who is asked again, and when the run ends."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+
+from dask.typing import Key
+from distributed import Client, Future, KilledWorker
+
+from geofcs.blocks import BlockCounts, BlockJob
+from geofcs.errors import ComputeError, SourceError, StoppedError
+from geofcs.listener import Listener, Stop
+from geofcs.schedule.task import forget_run, run_task, stop_run
+from geofcs.tiles import Block
+
+TICK = 0.1
+"""Seconds between two looks at whether to stop."""
+
+SECONDS_FOR_STRIPS = 8.0
+"""What blocks get to finish the strip under way when the run is stopped: all is over within ten seconds."""
+
+SECONDS_TO_STOP = 1.5
+"""How long stopped blocks are waited for beyond that: a tile may be on its way through the model."""
+
+SECONDS_OF_SILENCE = 300.0
+"""After so long without a tile the user is told, and again each time that it has doubled."""
+
+DEATHS_IN_THE_CROWD = 2
+"""Workers that may die under a block before it is suspected and runs alone, so that no other is blamed for it."""
+
+MOST_DEATHS = 3
+"""Workers that a block takes with it before it is given up, the last of them alone."""
+
+MOST_READS = 3
+"""Times that a block is tried whose scenes could not be read: another worker may see them."""
+
+
+@dataclass(frozen=True)
+class Team:
+    """Workers that are there: how to reach them, and what a block takes of a worker's resources."""
+
+    client: Client
+    resources: dict[str, float] | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What blocks did, and which ones killed their worker three times."""
+
+    counts: list[BlockCounts]
+    lost: list[Block]
+
+
+def run_blocks(
+    team: Team,
+    job: BlockJob,
+    blocks: Sequence[Block],
+    listener: Listener,
+    stop: Stop,
+    silence: float = SECONDS_OF_SILENCE,
+) -> Outcome:
+    """Run all blocks; `listener` is told of tiles done, and of `silence` (seconds) if nothing is done for so long.
+
+    The first block that fails stops the others at their next batch, and its `GeofcsError` is raised here.
+    `StoppedError` when `stop` says so: then strips under way are finished, if that takes no more than eight seconds.
+    """
+    return _Round(team, job, blocks, listener, stop, silence).run()
+
+
+class _Round:
+    def __init__(
+        self,
+        team: Team,
+        job: BlockJob,
+        blocks: Sequence[Block],
+        listener: Listener,
+        stop: Stop,
+        silence: float,
+    ) -> None:
+        self._team, self._job, self._blocks = team, job, blocks
+        self._listener, self._stop = listener, stop
+        self._run = uuid.uuid4().hex
+        self._news: SimpleQueue[Future[BlockCounts] | list[int]] = SimpleQueue()
+        self._pending: dict[Key, tuple[int, Future[BlockCounts]]] = {}
+        self._counts: dict[int, BlockCounts] = {}
+        self._told = [0] * len(blocks)
+        self._deaths: Counter[int] = Counter()
+        self._reads: Counter[int] = Counter()
+        self._suspects: list[int] = []
+        self._lost: list[int] = []
+        self._silence = _Silence(listener, silence)
+
+    def run(self) -> Outcome:
+        client = self._team.client
+        client.subscribe_topic(self._run, lambda event: self._news.put(event[1]))
+        try:
+            for number in range(len(self._blocks)):
+                self._submit(number)
+            self._collect(self._suspects)
+            while self._suspects:
+                self._submit(self._suspects.pop())
+                self._collect(self._lost)
+        except StoppedError:
+            self._end(SECONDS_FOR_STRIPS)
+            raise
+        except BaseException:
+            self._end(0)
+            raise
+        finally:
+            client.unsubscribe_topic(self._run)
+        return Outcome(list(self._counts.values()), [self._blocks[number] for number in sorted(self._lost)])
+
+    def _submit(self, number: int) -> None:
+        key = f"geofcs-block-{number}-{uuid.uuid4().hex}"
+        future = self._team.client.submit(
+            run_task, self._blocks[number], number, self._job, self._run,
+            key=key, resources=self._team.resources, retries=0, pure=False,
+        )  # fmt: skip
+        self._pending[key] = number, future
+        future.add_done_callback(self._news.put)
+
+    def _collect(self, killers: list[int]) -> None:
+        """Wait for all that is under way; blocks under which too many workers died end up among the `killers`."""
+        most = DEATHS_IN_THE_CROWD if killers is self._suspects else MOST_DEATHS
+        while self._pending:
+            if self._stop():
+                raise StoppedError("stopped as asked")
+            try:
+                news = self._news.get(timeout=TICK)
+            except Empty:
+                self._silence.listen(len(self._pending))
+                continue
+            if isinstance(news, Future):
+                self._settle(news, killers, most)
+            else:
+                self._tell(*news)
+
+    def _tell(self, number: int, done: int) -> None:
+        """A block that is tried again begins to count anew: only what is more than ever before is told."""
+        more = done - self._told[number]
+        if more > 0:
+            self._told[number] = done
+            self._silence.broken()
+            self._listener.advance(more)
+
+    def _settle(self, future: Future[BlockCounts], killers: list[int], most: int) -> None:
+        number, _ = self._pending.pop(future.key)
+        self._silence.broken()
+        if future.status == "finished":
+            self._counts[number] = future.result()
+            self._tell(number, self._job.lattice.tiles_to_compute(self._blocks[number]))
+            return
+        if future.status != "error":
+            raise ComputeError("the connection to the scheduler was lost: give the same command again to go on")
+        error = future.exception()
+        if isinstance(error, KilledWorker):
+            self._deaths[number] += error.allowed_failures + 1
+            if self._deaths[number] >= most:
+                killers.append(number)
+            else:
+                self._submit(number)
+            return
+        self._reads[number] += isinstance(error, SourceError)
+        if not isinstance(error, SourceError) or self._reads[number] == MOST_READS:
+            raise error
+        self._submit(number)
+
+    def _end(self, seconds: float) -> None:
+        """Let blocks finish their strip, at most so long; what does not end by then is left to itself."""
+        client = self._team.client
+        self._on_all_workers(stop_run, self._run, seconds)
+        end = time.monotonic() + seconds + SECONDS_TO_STOP
+        while time.monotonic() < end and any(not future.done() for _, future in self._pending.values()):
+            time.sleep(TICK)
+        client.cancel([future for _, future in self._pending.values()])
+        self._on_all_workers(forget_run, self._run)
+
+    def _on_all_workers(self, function: Callable[..., None], *arguments: object) -> None:
+        """Execute something beside the tasks of each worker, without waiting for those that do not answer."""
+        client = self._team.client
+        assert client.loop is not None, "a client that was opened has a loop"
+        client.loop.add_callback(client._run, function, *arguments, on_error="ignore")
+
+
+class _Silence:
+    """Notices when nothing happens any more."""
+
+    def __init__(self, listener: Listener, seconds: float) -> None:
+        self._listener, self._seconds = listener, seconds
+        self.broken()
+
+    def broken(self) -> None:
+        """Something happened."""
+        self._since = time.monotonic()
+        self._patience = self._seconds
+
+    def listen(self, blocks: int) -> None:
+        """Tell if it has lasted."""
+        lasted = time.monotonic() - self._since
+        if lasted >= self._patience:
+            self._patience *= 2
+            self._listener.note(
+                f"nothing has been finished for {_duration(lasted)}; {blocks} block(s) are under way or waiting for "
+                "a worker. Are the workers alive, and the disks that the scenes lie on?"
+            )
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} minutes"

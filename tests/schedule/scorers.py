@@ -1,0 +1,76 @@
+"""Stub models that misbehave, importable by worker processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from geofcs.model.interface import Scores
+from tests.stubs import StubScorer, StubScorerSource
+
+
+@dataclass(frozen=True)
+class SlowSource(StubScorerSource):
+    """Takes `seconds` per batch."""
+
+    seconds: float = 0.02
+
+    def load(self) -> StubScorer:
+        return SlowScorer(self.divisor, self.seconds)
+
+
+class SlowScorer(StubScorer):
+    def __init__(self, divisor: float, seconds: float) -> None:
+        super().__init__(divisor)
+        self._seconds = seconds
+
+    def __call__(self, t1: Tensor, t2: Tensor) -> Scores:
+        time.sleep(self._seconds)
+        return super().__call__(t1, t2)
+
+
+@dataclass(frozen=True)
+class PoisonSource(StubScorerSource):
+    """Kills its process at tiles that reach over row 130, and first leaves a file in `folder`; the first `deaths`
+    times only."""
+
+    folder: Path = Path()
+    deaths: int = 1000
+
+    def load(self) -> StubScorer:
+        return PoisonScorer(self)
+
+
+class PoisonScorer(StubScorer):
+    def __init__(self, source: PoisonSource) -> None:
+        super().__init__(source.divisor)
+        self._source = source
+
+    def __call__(self, t1: Tensor, t2: Tensor) -> Scores:
+        if (t1[:, 0] == 130).any() and len(list(self._source.folder.iterdir())) < self._source.deaths:
+            (self._source.folder / f"{os.getpid()}").touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().__call__(t1, t2)
+
+
+@dataclass(frozen=True)
+class WitnessSource(StubScorerSource):
+    """Leaves a file per process in `folder` that says what it found there."""
+
+    folder: Path = Path()
+
+    def load(self) -> StubScorer:
+        found = {
+            "gpu": os.environ.get("CUDA_VISIBLE_DEVICES"),
+            "environment": {name: value for name, value in os.environ.items() if name.endswith("_THREADS")},
+            "threads": torch.get_num_threads(),
+        }
+        (self.folder / f"{os.getpid()}.json").write_text(json.dumps(found))
+        return StubScorer(self.divisor)

@@ -1,0 +1,181 @@
+"""Blocks as Dask tasks on this machine: all are run, the same bytes come out, and whatever goes wrong is contained."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import psutil
+import pytest
+import torch
+from torch import Tensor
+
+from geofcs.blocks import BlockCounts, BlockJob
+from geofcs.crew import BLOCKS_PER_GPU, Crew
+from geofcs.errors import ComputeError, StoppedError
+from geofcs.model.interface import Scores
+from geofcs.schedule import Outcome, local_team, run_blocks
+from geofcs.tiles import Block
+from tests.schedule.scorers import PoisonSource, SlowSource, WitnessSource
+from tests.stubs import Silent, StubScorer, StubScorerSource
+from tests.test_blocks import mosaic, run, stub_job
+
+
+def never() -> bool:
+    return False
+
+
+def threads(count: int) -> Crew:
+    return Crew("threads", 1, count, 1)
+
+
+PROCESSES = Crew("processes", 2, 1, 1)
+
+
+def run_here(crew: Crew, job: BlockJob, blocks: list[Block], listener: Silent | None = None) -> Outcome:
+    with local_team(crew) as team:
+        return run_blocks(team, job, blocks, listener or Silent(), never)
+
+
+@pytest.mark.parametrize("count", [1, 2, 4])
+def test_any_number_of_threads_writes_the_same_pixels(tmp_path: Path, count: int) -> None:
+    job, crew = stub_job(tmp_path / "dask"), threads(count)
+    blocks = job.lattice.blocks(crew.in_flight, 3)
+    listener = Silent()
+    counts = BlockCounts.total(run_here(crew, job, blocks, listener).counts)
+    assert listener.done == sum(map(job.lattice.tiles_to_compute, blocks))
+    assert counts.tiles_scored + counts.tiles_empty == listener.done
+    assert (mosaic(job, blocks) == run(stub_job(tmp_path / "plain"), 1, 32)).all()
+
+
+class ListeningScorer(StubScorer):
+    """Notes which addresses this process listens on."""
+
+    hosts: ClassVar[set[str]] = set()
+
+    def __call__(self, t1: Tensor, t2: Tensor) -> Scores:
+        connections = psutil.Process().net_connections()
+        ListeningScorer.hosts |= {each.laddr.ip for each in connections if each.status == psutil.CONN_LISTEN}
+        return super().__call__(t1, t2)
+
+
+@dataclass(frozen=True)
+class ListeningScorerSource(StubScorerSource):
+    def load(self) -> ListeningScorer:
+        return ListeningScorer(self.divisor)
+
+
+def test_nothing_listens_beyond_this_machine(tmp_path: Path) -> None:
+    job = replace(stub_job(tmp_path / "strips", 64, 64), scorer=ListeningScorerSource(400))
+    run_here(threads(1), job, job.lattice.blocks(1))
+    assert ListeningScorer.hosts == {"127.0.0.1"}
+
+
+class FailingScorer(StubScorer):
+    """Fails at the scene's last row; is slow elsewhere."""
+
+    calls_after_failure = 0
+    failed = threading.Event()
+
+    def __call__(self, t1: Tensor, t2: Tensor) -> Scores:
+        if (t1[:, 0] == 299).any():
+            FailingScorer.failed.set()
+            raise torch.OutOfMemoryError
+        if FailingScorer.failed.is_set():
+            FailingScorer.calls_after_failure += 1
+        time.sleep(0.02)
+        return super().__call__(t1, t2)
+
+
+@dataclass(frozen=True)
+class FailingScorerSource(StubScorerSource):
+    def load(self) -> FailingScorer:
+        return FailingScorer(self.divisor)
+
+
+def test_the_error_of_a_block_comes_out_and_stops_the_others(tmp_path: Path) -> None:
+    job = replace(stub_job(tmp_path / "strips", tile=32, overlap=4), scorer=FailingScorerSource(400))
+    blocks = job.lattice.blocks(4, 32)
+    with pytest.raises(ComputeError, match=r"out of memory.*smaller --tile"):
+        run_here(threads(2), job, list(reversed(blocks)))
+    assert FailingScorer.failed.is_set()
+    assert FailingScorer.calls_after_failure < job.lattice.count / 2
+
+
+def test_a_run_that_is_stopped_finishes_the_strips_under_way_and_no_more(tmp_path: Path) -> None:
+    job = replace(stub_job(tmp_path / "strips", tile=32, overlap=4), scorer=SlowSource(400, 0.01))
+    blocks = job.lattice.blocks(2, 32)
+    listener = Silent()
+    began = time.monotonic()
+    with pytest.raises(StoppedError), local_team(threads(2)) as team:
+        run_blocks(team, job, blocks, listener, lambda: listener.done > 5)
+    written = sorted(path.name for path in job.strips.iterdir())
+    assert time.monotonic() - began < 5
+    assert 1 <= len(written) <= 4
+    assert all(name.endswith(".tif") for name in written)
+
+
+def test_a_strip_that_takes_too_long_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("geofcs.schedule.rounds.SECONDS_FOR_STRIPS", 0.3)
+    job = replace(stub_job(tmp_path / "strips"), scorer=SlowSource(400, 0.2))
+    began = time.monotonic()
+    with pytest.raises(StoppedError), local_team(threads(1)) as team:
+        run_blocks(team, job, job.lattice.blocks(1), Silent(), lambda: time.monotonic() > began + 1)
+    assert time.monotonic() - began < 4
+    assert not list(job.strips.iterdir())
+
+
+def test_a_run_in_which_nothing_happens_says_so(tmp_path: Path) -> None:
+    job = replace(stub_job(tmp_path / "strips", 64, 64), scorer=SlowSource(400, 1.5))
+    listener = Silent()
+    with local_team(threads(1)) as team:
+        run_blocks(team, job, job.lattice.blocks(1), listener, never, silence=0.4)
+    assert [note[:29] for note in listener.notes] == ["nothing has been finished for"] * 2
+
+
+def killing_job(folder: Path, deaths: int) -> tuple[BlockJob, list[Block]]:
+    """A job of three blocks, one above the other, the second of which kills its worker."""
+    (folder / "deaths").mkdir()
+    job = replace(stub_job(folder / "strips"), scorer=PoisonSource(400, folder / "deaths", deaths))
+    cols = job.lattice.cols.count
+    return job, [Block(first, first + 2, 0, cols) for first in (0, 2, 4)]
+
+
+def test_a_block_that_kills_its_worker_three_times_is_named_and_the_rest_is_finished(tmp_path: Path) -> None:
+    job, blocks = killing_job(tmp_path, 1000)
+    done = run_here(PROCESSES, job, blocks)
+    assert done.lost == [blocks[1]]
+    assert len(list((tmp_path / "deaths").iterdir())) == 3
+    assert [bool(job.missing(block)) for block in blocks] == [False, True, False]
+
+
+@pytest.mark.long
+def test_what_lost_workers_had_under_way_is_computed_by_others(tmp_path: Path) -> None:
+    job, blocks = killing_job(tmp_path, 2)
+    done = run_here(PROCESSES, job, blocks)
+    assert len(list((tmp_path / "deaths").iterdir())) == 2
+    assert done.lost == []
+    assert (mosaic(job, blocks) == run(stub_job(tmp_path / "plain"), 1, 32)).all()
+
+
+def test_each_process_has_its_gpu_and_its_share_of_threads(tmp_path: Path) -> None:
+    """Devices that do not exist: what is tested is who would get which."""
+    (tmp_path / "found").mkdir()
+    job = replace(stub_job(tmp_path / "strips"), threads=2, scorer=WitnessSource(400, tmp_path / "found"))
+    crew = Crew("processes", 2, BLOCKS_PER_GPU, 2, ("GPU-a", "GPU-b"))
+    blocks = job.lattice.blocks(crew.in_flight, 2)
+    done = run_here(crew, job, blocks)
+    found = [json.loads(path.read_text()) for path in (tmp_path / "found").iterdir()]
+    assert sorted(each["gpu"] for each in found) == ["GPU-a", "GPU-b"]
+    for each in found:
+        assert each["threads"] == 2
+        assert each["environment"] == {
+            "OMP_NUM_THREADS": "2", "MKL_NUM_THREADS": "2", "OPENBLAS_NUM_THREADS": "2", "GDAL_NUM_THREADS": "1"
+        }  # fmt: skip
+    assert len(done.counts) == len(blocks)
+    assert np.array_equal(mosaic(job, blocks), run(stub_job(tmp_path / "plain"), 1, 32))
