@@ -328,7 +328,7 @@ def scannet(size: str, classes: int) -> SCanNetConfig:
 def scannet_config(content: dict[str, Any]) -> SCanNetConfig:
     """The config that `dataclasses.asdict` turned into `content`; raises KeyError or TypeError for anything else."""
     encoder, normalisation = resnet_config(content["encoder"]), normalisations(content)
-    return replace(SCanNetConfig(**content), encoder=encoder, normalisation=normalisation)
+    return SCanNetConfig(**{**content, "encoder": encoder, "normalisation": normalisation})
 
 
 def resnet_config(content: dict[str, Any]) -> ResNetConfig:

@@ -67,11 +67,13 @@ class TrainConfig(Section):
     iterations: PositiveInt
     batch: PositiveInt
     accumulate: PositiveInt
+    optimiser: Literal["adamw", "sgd"]
     lr: Annotated[float, Field(gt=0)]
     weight_decay: NonNegativeFloat
     schedule: Literal["cosine", "polynomial", "halving"]
     warmup: NonNegativeInt
     halve_every: PositiveInt
+    power: Annotated[float, Field(gt=0)]
     clip: Annotated[float, Field(gt=0)] | None
     ema: Annotated[float, Field(gt=0, lt=1)] | None
     precision: Literal["auto", "fp32", "bf16"]
@@ -80,7 +82,10 @@ class TrainConfig(Section):
 
 
 class LossConfig(Section):
-    """What each term of `losses.change_loss` counts; the SeK term counts from iteration `sek_from` on."""
+    """What each term of `losses.change_loss` counts; the SeK term counts from iteration `sek_from` on.
+
+    Once a validation's F_SCD exceeds `pseudo_from`, the best model so far labels pixels that did not change.
+    """
 
     ce_change: NonNegativeFloat
     ce_cover: NonNegativeFloat
@@ -90,6 +95,10 @@ class LossConfig(Section):
     sek: NonNegativeFloat
     sek_from: NonNegativeInt
     absent_classes: bool
+    bce_change: NonNegativeFloat
+    consistency: NonNegativeFloat
+    margin: Share
+    pseudo_from: Share | None
 
 
 class AugmentConfig(Section):
@@ -124,6 +133,7 @@ class ValidationConfig(Section):
     every: PositiveInt
     pairs: PositiveInt | None
     batch: PositiveInt
+    best: Literal["sek", "f_scd"]
 
 
 class OutputConfig(Section):

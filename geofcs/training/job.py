@@ -8,7 +8,7 @@ from typing import Any, Literal, cast
 import torch
 from lightning_fabric import Fabric
 from torch import nn
-from torch.optim import AdamW
+from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel
 
 from geofcs.classes import ClassScheme
@@ -16,8 +16,10 @@ from geofcs.errors import InputError
 from geofcs.model.interface import ChangeModel
 from geofcs.scoring import chosen_device
 from geofcs.training.config import RunConfig, TrainConfig
+from geofcs.training.optimisers import optimiser
 from geofcs.training.order import Share
 from geofcs.training.state import averaged
+from geofcs.training.teacher import Teacher
 
 PRECISIONS: dict[str, Literal["32-true", "bf16-mixed"]] = {"fp32": "32-true", "bf16": "bf16-mixed"}
 """float16 is not among them: it needs a loss scale, one more state that decides what a step does."""
@@ -28,7 +30,8 @@ class Job:
     """What an iteration works with.
 
     `wrapped` is `model` as Fabric runs it: in the run's precision, its gradients summed over processes. `stepper` is
-    `optimizer` likewise. `average` is the moving average of the weights, where the config asks for one.
+    `optimizer` likewise. `average` is the moving average of the weights, where the config asks for one; `teacher` knows
+    more than the labels, if that is asked for and someone is good enough.
     """
 
     fabric: Fabric
@@ -36,9 +39,10 @@ class Job:
     classes: ClassScheme
     model: ChangeModel
     wrapped: Any
-    optimizer: AdamW
+    optimizer: Optimizer
     stepper: Any
     average: AveragedModel | None
+    teacher: Teacher
     share: Share
 
     @property
@@ -88,15 +92,20 @@ def share_of(train: TrainConfig, rank: int, ranks: int) -> Share:
 
 
 def job_of(fabric: Fabric, config: RunConfig, classes: ClassScheme, model: ChangeModel) -> Job:
-    """Everything on its device. With several GPUs, batch norm sees the whole batch, as on one."""
+    """Everything on its device. With several GPUs, batch norm sees the whole batch, as on one.
+
+    Raises `InputError` where several processes would have to agree on what a teacher of pseudo labels is sure of.
+    """
+    if config.loss.pseudo_from is not None and fabric.world_size > 1:
+        raise InputError("loss.pseudo_from works on one device: say --set train.devices=1 or loss.pseudo_from=null")
     share = share_of(config.train, fabric.global_rank, fabric.world_size)
     if fabric.world_size > 1 and fabric.device.type == "cuda":
         model = cast(ChangeModel, nn.SyncBatchNorm.convert_sync_batchnorm(model))  # type: ignore[no-untyped-call]
     model.to(fabric.device).train()
     average = None if config.train.ema is None else averaged(model, config.train.ema)
-    optimizer = AdamW(model.parameters(), lr=config.train.lr, weight_decay=config.train.weight_decay)
+    optimizer = optimiser(config.train, model.parameters())
     wrapped, stepper = fabric.setup(model, optimizer)
-    return Job(fabric, config, classes, model, wrapped, optimizer, stepper, average, share)
+    return Job(fabric, config, classes, model, wrapped, optimizer, stepper, average, Teacher(), share)
 
 
 def _precision(wanted: str, device: str) -> str:

@@ -7,9 +7,6 @@ from collections.abc import Callable
 
 from geofcs.training.config import TrainConfig
 
-POWER = 0.9
-"""Of the polynomial schedule."""
-
 
 def learning_rate(train: TrainConfig, iteration: int) -> float:
     """The rate of an iteration, counted from 0: a linear warm-up, then the schedule over what is left."""
@@ -24,8 +21,8 @@ def _cosine(train: TrainConfig, iteration: int) -> float:
 
 
 def _polynomial(train: TrainConfig, iteration: int) -> float:
-    """From 1 to 0, nearly straight."""
-    return float((1 - _passed(train, iteration)) ** POWER)
+    """From 1 to 0, straight if the power is 1."""
+    return float((1 - _passed(train, iteration)) ** train.power)
 
 
 def _halving(train: TrainConfig, iteration: int) -> float:

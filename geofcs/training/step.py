@@ -34,7 +34,7 @@ def iterate(job: Job, batches: Iterator[Batch], iteration: int, stop: bool) -> S
     they stop if one was asked to `stop`.
     """
     generator = seeded(job, iteration)
-    before = [buffer.clone() for buffer in job.model.buffers()]
+    before, confidence = [buffer.clone() for buffer in job.model.buffers()], job.teacher.confidence
     terms, names = _propagated(job, batches, iteration, generator)
     *said, norm, stops = _agreed(job, terms, _clipped(job), stop)
     finite = all(map(math.isfinite, (*said, norm)))
@@ -46,6 +46,7 @@ def iterate(job: Job, batches: Iterator[Batch], iteration: int, stop: bool) -> S
     else:
         for buffer, value in zip(job.model.buffers(), before, strict=True):
             buffer.copy_(value)
+        job.teacher.confidence = confidence
     job.stepper.zero_grad()
     return Step(said, finite, stops > 0, names)
 
@@ -60,13 +61,14 @@ def seeded(job: Job, iteration: int) -> torch.Generator:
 def _propagated(
     job: Job, batches: Iterator[Batch], iteration: int, generator: torch.Generator
 ) -> tuple[Tensor, tuple[str, ...]]:
-    """Gradients of the whole batch, and its mean loss terms (9,)."""
+    """Gradients of the whole batch, and its mean loss terms."""
     weights, sums = loss_weights(job.config.loss, iteration), []
     names: tuple[str, ...] = ()
     for part in range(job.share.accumulate):
         batch = augmented(next(batches).to(job.device), job.config.augment, generator)
         with job.fabric.no_backward_sync(job.wrapped, enabled=part < job.share.accumulate - 1):
-            terms = change_loss(job.wrapped(batch.t1, batch.t2), labels_of(batch, job.classes.is_binary), weights)
+            labels = job.teacher.labels(batch, labels_of(batch, job.classes.is_binary))
+            terms = change_loss(job.wrapped(batch.t1, batch.t2), labels, weights)
             job.fabric.backward(terms.total / job.share.accumulate)
         sums.append(torch.stack([term.detach() for term in terms]))
         names = (*names, *batch.names)
@@ -93,7 +95,7 @@ def _agreed(job: Job, terms: Tensor, norm: Tensor, stop: bool) -> list[float]:
 
 def loss_weights(loss: LossConfig, iteration: int) -> LossWeights:
     """The weights at an iteration: the SeK term may come in late."""
-    keys = loss.model_dump(exclude={"sek_from"})
+    keys = loss.model_dump(exclude={"sek_from", "pseudo_from"})
     return LossWeights(**{**keys, "sek": loss.sek if iteration >= loss.sek_from else 0.0})
 
 

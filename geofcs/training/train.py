@@ -106,6 +106,7 @@ def _resumed(fabric: Fabric, config: RunConfig, sets: Sets, run: Path) -> tuple[
     job = job_of(fabric, config, classes, build(architecture.config(facts["model"]), config.train.seed))
     try:
         restore(tensors, job.model, job.optimizer, job.average)
+        job.teacher.restore(tensors, job.judged)
     except (KeyError, RuntimeError) as error:
         raise InputError(f"{run}: its state is not one of this config's model ({error})") from error
     return job, Progress(**facts["progress"])
@@ -173,14 +174,17 @@ class Run:
         """Validate, and keep the weights if they are the best so far."""
         iteration, config = self.progress.iteration, self.job.config
         quality = validation.quality()
-        is_best = self.progress.improves(score_of(quality))
+        is_best = self.progress.improves(score_of(quality, config.validation.best))
+        if is_best and config.loss.pseudo_from is not None and (quality.f_scd or 0) > config.loss.pseudo_from:
+            self.job.teacher.become(self.job.judged)
         if record is None:
             return
         record.quality(iteration, quality)
         if config.output.pictures and config.output.tensorboard:
             record.pictures(iteration, validation.pictures(config.output.pictures))
         if is_best:
-            self._write_weights(BEST, f"best of validations, after {iteration} iterations, {told(quality)}")
+            said = told(quality, config.validation.best)
+            self._write_weights(BEST, f"best of validations, after {iteration} iterations, {said}")
         self.listener.judged(iteration, quality, is_best)
 
     def _save(self, progress: Progress) -> None:
@@ -194,7 +198,7 @@ class Run:
                 "classes": scheme_to_json(job.classes),
                 "seed": job.config.train.seed,
             }
-            tensors = state_tensors(job.model, job.optimizer, job.average)
+            tensors = state_tensors(job.model, job.optimizer, job.average) | job.teacher.tensors()
             Checkpoints(self.folder / STATE).save(progress.iteration, tensors, facts)
         job.fabric.barrier()
 
@@ -245,16 +249,23 @@ def batches_of(job: Job, sets: Sets, iteration: int) -> Iterator[Batch]:
     return batches(sets.train, data.crop, job.config.train.seed, job.share, iteration, data.workers, pinned=pinned)
 
 
-def score_of(quality: Quality) -> float | None:
-    """What the best model is chosen by: SeK, or the F1 of change where there is no land cover."""
-    return quality.f1 if quality.sek is None and quality.protocol == "binary" else quality.sek
+def score_of(quality: Quality, by: str) -> float | None:
+    """What the best model is chosen by: SeK or F_SCD, or the F1 of change where there is no land cover."""
+    score: float | None = getattr(quality, _score_name(quality, by))
+    return score
 
 
-def told(quality: Quality) -> str:
+def told(quality: Quality, by: str) -> str:
     """The score with its name and protocol."""
-    name = "F1" if quality.protocol == "binary" else "SeK"
-    score = score_of(quality)
+    score, name = score_of(quality, by), SCORES[_score_name(quality, by)]
     return f"validation {name} ({quality.protocol}) {'n/a' if score is None else f'{score:.4f}'}"
+
+
+SCORES = {"sek": "SeK", "f_scd": "F_SCD", "f1": "F1"}
+
+
+def _score_name(quality: Quality, by: str) -> str:
+    return "f1" if quality.protocol == "binary" else by
 
 
 def _all_names(job: Job, names: tuple[str, ...]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
@@ -10,7 +11,7 @@ import pytest
 from geofcs.classes import SCHEMES
 from geofcs.errors import InputError, UsageError
 from geofcs.model.build import ARCHITECTURES
-from geofcs.model.config import changemamba
+from geofcs.model.config import STATISTICS, changemamba, mamba_fcs, scannet
 from geofcs.training.config import ModelConfig, configs_folder, known_keys, read_config, recipe_file, write_config
 from geofcs.training.schedules import learning_rate
 from geofcs.training.sets import DATASETS
@@ -142,7 +143,26 @@ def test_the_published_recipe_is_the_published_one(dataset: str) -> None:
     assert config.data.published_protocol
     assert (augment.flip, augment.rotate, augment.sensors) == (0.5, True, 0)
     assert (augment.brightness, augment.contrast, augment.saturation) == (0.1, 0.1, 0.05)
-    assert model_sizes(config.model, SCHEMES[dataset]).encoder.depths == (2, 2, 15, 2)
+    sizes = model_sizes(config.model, SCHEMES[dataset])
+    assert sizes == mamba_fcs("base", SCHEMES[dataset].count)
+
+
+SCANNET = {"landsat": (416, 8_950), "second": (512, 14_850)}
+"""Crop and iterations of its 50 epochs."""
+
+
+@pytest.mark.parametrize("dataset", SCANNET)
+def test_scannets_recipe_is_the_published_one(dataset: str) -> None:
+    config = read_config(recipe_file(dataset, None, "scannet"))
+    train, weights = config.train, loss_weights(config.loss, 0)
+    assert (config.data.crop, train.iterations) == SCANNET[dataset]
+    assert (train.optimiser, train.lr, train.weight_decay, train.batch) == ("sgd", 0.1, 5e-4, 8)
+    assert learning_rate(train, train.iterations // 2) == pytest.approx(0.1 * 0.5**1.5)
+    assert (weights.ce_cover, weights.bce_change, weights.consistency, weights.margin) == (0.5, 1, 1, 0.1)
+    assert not any((weights.ce_change, weights.lovasz_change, weights.lovasz_cover, weights.similarity, weights.sek))
+    assert (config.loss.pseudo_from, config.validation.best) == (0.6, "f_scd")
+    sizes = model_sizes(config.model, SCHEMES[dataset])
+    assert sizes == replace(scannet("resnet34", SCHEMES[dataset].count), normalisation=STATISTICS[dataset])
 
 
 @pytest.mark.parametrize("dataset", PUBLISHED)

@@ -1,0 +1,96 @@
+"""SCanNet trains like any other model: with its optimiser, its loss and a teacher, resumed without a difference."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from geofcs.classes import BINARY
+from geofcs.errors import InputError
+from geofcs.model.build import build
+from geofcs.model.config import ResNetConfig, SCanNetConfig
+from geofcs.model.weights import load_weights
+from geofcs.training.batches import Batch
+from geofcs.training.job import job_of, launched
+from geofcs.training.losses import Labels
+from geofcs.training.pseudo import Confidence
+from geofcs.training.sets import sets_of
+from geofcs.training.start import starting_model
+from geofcs.training.teacher import SUMS, TEACHER, Teacher
+from tests.training.runs import after, left_by, run, tiny
+
+SCANNET = (
+    "model.architecture=scannet", "model.size=small", "train.optimiser=sgd", "train.lr=0.01", "train.ema=null",
+    "train.warmup=0", "train.schedule=polynomial", "train.power=1.5",
+    "loss.ce_change=0", "loss.lovasz_change=0", "loss.lovasz_cover=0", "loss.similarity=0", "loss.sek=0",
+    "loss.bce_change=1", "loss.consistency=1", "loss.pseudo_from=0", "validation.best=f_scd",
+)  # fmt: skip
+"""Its recipe, and a teacher as soon as anything at all is right."""
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "whole"
+    run(tiny(*SCANNET), folder)
+    return folder
+
+
+def test_a_run_ends_with_weights_that_know_what_they_are(whole: Path) -> None:
+    info = load_weights(whole / "best.safetensors").info
+    assert info.config == SCanNetConfig(ResNetConfig(8, (1, 1, 1, 1)), 7)
+    assert "F_SCD (per-date)" in info.trained
+
+
+def test_a_run_that_was_stopped_and_resumed_leaves_the_same_bytes_teacher_and_all(whole: Path, tmp_path: Path) -> None:
+    config = tiny(*SCANNET)
+    outcome = run(config, tmp_path / "run", stop=after(5))
+    assert outcome.interrupted
+    run(config, tmp_path / "run", resume=True)
+    assert left_by(tmp_path / "run") == left_by(whole)
+    last = json.loads((whole / "state" / "last.json").read_text())
+    state = load_file(whole / "state" / last["tensors"])
+    assert (state[SUMS] > 0.6).any()
+    assert any(name.startswith(TEACHER) for name in state)
+
+
+def model() -> SCanNetConfig:
+    return SCanNetConfig(ResNetConfig(8, (1, 1, 1, 1)), 7, compare_depth=1, depth=1)
+
+
+def test_a_teacher_stays_as_it_was_and_learns_what_it_is_sure_of_anew() -> None:
+    teacher, pupil = Teacher(), build(model(), seed=0)
+    images = 255 * torch.rand(2, 2, 3, 32, 32)
+    nothing = torch.zeros(2, 32, 32, dtype=torch.long)
+    batch = Batch(images[0], images[1], nothing, nothing, nothing, ("a", "b"))
+    labels = Labels(nothing, nothing, nothing)
+    assert teacher.labels(batch, labels) is labels
+    teacher.become(pupil)
+    teacher.labels(batch, labels)
+    assert teacher.confidence is not None and teacher.model is not None
+    assert teacher.confidence.pixels.sum() == 7 + 2 * nothing.numel()
+    before = teacher.model.get_parameter("t1_head.weight").clone()
+    with torch.no_grad():
+        pupil.get_parameter("t1_head.weight").add_(1)
+    assert torch.equal(teacher.model.get_parameter("t1_head.weight"), before)
+    teacher.become(pupil)
+    assert torch.equal(teacher.confidence.pixels, Confidence.first(7, nothing.device).pixels)
+
+
+def test_a_binary_model_cannot_be_a_scannet() -> None:
+    with pytest.raises(InputError, match="no binary variant"):
+        starting_model(tiny(*SCANNET).model, BINARY, 1)
+
+
+def test_pseudo_labels_need_one_process() -> None:
+    config = tiny(*SCANNET)
+    fabric = launched(config.train)
+
+    class Two:
+        world_size, global_rank, device = 2, 0, fabric.device
+
+    with pytest.raises(InputError, match=r"loss\.pseudo_from=null"):
+        job_of(Two(), config, sets_of(config).classes, build(model(), 0))  # type: ignore[arg-type]
