@@ -55,7 +55,7 @@ def test_a_dry_run_tells_data_steps_memory_and_time_and_writes_nothing(tmp_path:
     [
         (["train"], UsageError, "say --dataset landsat, second or synthetic"),
         (BEGIN, UsageError, "-o RUN"),
-        (["train", "--dataset", "oscd", "-o", "x"], UsageError, "known: landsat, landsat --recipe published"),
+        (["train", "--dataset", "oscd", "-o", "x"], UsageError, "landsat --recipe published"),
         (["train", "--dataset", "second", "-o", "x"], UsageError, "--data DIR"),
         (["train", "--dataset", "second", "--data", "nowhere", "-o", "x"], InputError, "nowhere"),
         (["train", "--dataset", "second", "--config", "x.yaml", "-o", "x"], UsageError, "leave --dataset"),
