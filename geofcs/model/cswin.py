@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from geofcs.model.layers import ChannelNorm
 from geofcs.model.vss import MLP
 
+Along = Literal["columns", "rows"]
+
 MLP_RATIO = 4
 """An MLP's hidden layer over its width."""
 
@@ -22,7 +24,7 @@ class StripeAttention(nn.Module):
     other numbers do nothing and are kept so that checkpoints load and are saved as they are.
     """
 
-    def __init__(self, width: int, heads: int, along: Literal["columns", "rows"]) -> None:
+    def __init__(self, width: int, heads: int, along: Along) -> None:
         super().__init__()
         self.heads = heads
         self.along = along
@@ -35,23 +37,8 @@ class StripeAttention(nn.Module):
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Queries, keys and values, each (b, h, w, width) -> the same shape."""
-        if self.along == "columns":
-            q, k, v = (each.transpose(1, 2) for each in (q, k, v))
-        y = self._attention(q, k, v) + self._convolution(v)
-        return y.transpose(1, 2) if self.along == "columns" else y
-
-    def _attention(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """Over the third axis of (b, m, n, width)."""
-        batch, stripes, length, width = q.shape
-        q, k, v = (torch.unflatten(each, -1, (self.heads, -1)).transpose(2, 3).flatten(0, 1) for each in (q, k, v))
-        y = F.scaled_dot_product_attention(q, k, v)  # (b m, heads, n, width / heads)
-        return y.transpose(1, 2).reshape(batch, stripes, length, width)
-
-    def _convolution(self, v: Tensor) -> Tensor:
-        """Along the third axis of (b, m, n, width), zeros beyond its ends."""
-        taps = self.taps()[:, None, None]
-        y = F.conv2d(v.permute(0, 3, 1, 2), taps, self.around.bias, padding=(0, 1), groups=len(taps))
-        return y.permute(0, 2, 3, 1)
+        assert self.around.bias is not None
+        return attention_in_stripes(q, k, v, self.taps(), self.around.bias, self.heads, self.along)
 
 
 class CSWinBlock(nn.Module):
@@ -91,3 +78,26 @@ class ScanFormer(nn.Module):
         embedded = self.embedding_norm(self.embedding(x).permute(0, 2, 3, 1))
         y: Tensor = self.norm(self.blocks(embedded))
         return y.permute(0, 3, 1, 2)
+
+
+def attention_in_stripes(
+    q: Tensor, k: Tensor, v: Tensor, taps: Tensor, bias: Tensor, heads: int, along: Along
+) -> Tensor:
+    """What `StripeAttention` computes, of maps (b, h, w, c), `taps` (c, 3) and `bias` (c)."""
+    if along == "columns":
+        q, k, v = (each.transpose(1, 2) for each in (q, k, v))
+    y = _attention(q, k, v, heads) + _convolution(v, taps, bias)
+    return y.transpose(1, 2) if along == "columns" else y
+
+
+def _attention(q: Tensor, k: Tensor, v: Tensor, heads: int) -> Tensor:
+    """Over the third axis of (b, m, n, c)."""
+    q, k, v = (torch.unflatten(each, -1, (heads, -1)).transpose(2, 3) for each in (q, k, v))
+    one, two, three = (each.flatten(0, 1) for each in (q, k, v))  # (b m, heads, n, c / heads)
+    return F.scaled_dot_product_attention(one, two, three).reshape(v.shape).transpose(2, 3).flatten(3)
+
+
+def _convolution(v: Tensor, taps: Tensor, bias: Tensor) -> Tensor:
+    """Along the third axis of (b, m, n, c), zeros beyond its ends."""
+    y = F.conv2d(v.permute(0, 3, 1, 2), taps[:, None, None], bias, padding=(0, 1), groups=len(taps))
+    return y.permute(0, 2, 3, 1)

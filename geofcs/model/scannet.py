@@ -11,7 +11,7 @@ from geofcs.model.cswin import ScanFormer
 from geofcs.model.encoder import Normalise
 from geofcs.model.fusion import ConvNorm
 from geofcs.model.interface import ChangeModel, Logits
-from geofcs.model.ladder import enlarge
+from geofcs.model.ladder import logits_at
 from geofcs.model.resnet import ResNet, basic_blocks
 
 PADDED_TO = 8
@@ -49,6 +49,8 @@ class ChangeHead(nn.Module):
 class SCanNet(ChangeModel):
     """The whole model."""
 
+    encoder: ResNet
+
     def __init__(self, config: SCanNetConfig) -> None:
         super().__init__()
         self.config = config
@@ -77,7 +79,8 @@ class SCanNet(ChangeModel):
         decoded = torch.cat([self.t1_decoder(deep1, low1), self.t2_decoder(deep2, low2), change], 1)
         of_t1, of_t2, of_change = self.transformer(decoded).chunk(3, 1)
         heads = ((self.change_head, of_change), (self.t1_head, of_t1), (self.t2_head, of_t2))
-        return Logits(*(_logits(head, x, t1, first) for head, x in heads))
+        logits = (logits_at(head, x, first.shape[-2:]) for head, x in heads)
+        return Logits(*(each[..., : t1.shape[-2], : t1.shape[-1]] for each in logits))
 
     def _features(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Deep and low maps of one date, at strides 8 and 4."""
@@ -102,10 +105,3 @@ def padded(images: Tensor) -> Tensor:
 def low_side(side: int) -> int:
     """The length of the low map's side for an image's: two halvings that round up."""
     return -(-side // 4)
-
-
-def _logits(head: nn.Module, x: Tensor, image: Tensor, seen: Tensor) -> Tensor:
-    """The head's answer at the size of what was `seen`, cut to the image's; in float32 at least even under autocast."""
-    with torch.autocast(x.device.type, enabled=False):
-        logits = enlarge(head(x.to(torch.promote_types(x.dtype, torch.float32))), seen.shape[-2:])
-    return logits[..., : image.shape[-2], : image.shape[-1]]

@@ -8,11 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from geofcs.model.config import ChangeMambaConfig, MambaFCSConfig
+from geofcs.model.config import ChangeMambaConfig, MambaFCSConfig, SCanNetConfig
 from geofcs.model.inference.changemamba import PreparedChangeMamba
 from geofcs.model.inference.fcs import PreparedMambaFCS
 from geofcs.model.inference.graphs import Recorded
 from geofcs.model.inference.plain import PlainModules
+from geofcs.model.inference.scannet import PreparedSCanNet
 from geofcs.model.interface import ChangeModel, Logits
 
 __all__ = ["PREPARED", "Forward", "PlainModules", "Recorded", "prepare"]
@@ -22,6 +23,7 @@ Forward = Callable[[Tensor, Tensor], Logits]
 PREPARED: dict[str, Callable[[Any, torch.dtype], Forward]] = {
     MambaFCSConfig.architecture: PreparedMambaFCS,
     ChangeMambaConfig.architecture: PreparedChangeMamba,
+    SCanNetConfig.architecture: PreparedSCanNet,
 }
 """What is made of a model, by its architecture; one that is not here runs as it is."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -14,6 +14,16 @@ from geofcs.model.fusion import ConvNorm
 Part = TypeVar("Part", bound=nn.Module)
 
 
+class Normed(NamedTuple):
+    """A convolution and the batch norm behind it, where no `ConvNorm` holds the two."""
+
+    conv: nn.Conv2d
+    norm: nn.BatchNorm2d
+
+
+Layer = nn.Linear | nn.Conv2d | ConvNorm | Normed
+
+
 class Product:
     """A linear layer or 1x1 convolution over the channels of maps (b, h, w, inputs)."""
 
@@ -22,10 +32,10 @@ class Product:
         self.bias = None if bias is None else bias.detach().to(dtype)
 
     @staticmethod
-    def of(layer: nn.Linear | nn.Conv2d | ConvNorm, dtype: torch.dtype) -> Product:
+    def of(layer: Layer, dtype: torch.dtype) -> Product:
         """The layer's weights, any batch norm folded in."""
         weight, bias = folded(layer)
-        bare = not isinstance(layer, ConvNorm) and layer.bias is None
+        bare = not isinstance(layer, ConvNorm | Normed) and layer.bias is None
         return Product(weight.flatten(1), None if bare else bias, dtype)
 
     def __call__(self, x: Tensor) -> Tensor:
@@ -69,13 +79,13 @@ class Convolution:
     """A convolution over maps (b, h, w, inputs), padded by half its kernel; what follows adds its `bias`, float32."""
 
     def __init__(
-        self, layer: nn.Conv2d | ConvNorm, dtype: torch.dtype, *, inputs: int | None = None, padding: int = 0
+        self, layer: nn.Conv2d | ConvNorm | Normed, dtype: torch.dtype, *, inputs: int | None = None, padding: int = 0
     ) -> None:
         """For `inputs` channels, those behind the layer's ignored, and `padding` outputs of zeros behind its own."""
         weight, bias = folded(layer)
         ignored = 0 if inputs is None else inputs - weight.shape[1]
         weight, bias = F.pad(weight, (0, 0, 0, 0, 0, ignored, 0, padding)), F.pad(bias, (0, padding))
-        self._stride = (layer.conv if isinstance(layer, ConvNorm) else layer).stride
+        self._stride = (layer if isinstance(layer, nn.Conv2d) else layer.conv).stride
         self._padding = (weight.shape[2] // 2, weight.shape[3] // 2)
         self._weight = weight.to(dtype).contiguous(memory_format=torch.channels_last)
         self._bias = bias.to(dtype)
@@ -97,6 +107,22 @@ class Convolution:
             y = F.relu_(F.conv2d(image, self._weight, self._bias, self._stride, self._padding))
         return y.permute(0, 2, 3, 1).contiguous()
 
+    def add_relu(self, x: Tensor, shortcut: Tensor) -> Tensor:
+        """With bias and a map of the result's shape added, negative values replaced by 0."""
+        image, added = x.permute(0, 3, 1, 2), shortcut.permute(0, 3, 1, 2)
+        if x.is_cuda:
+            y: Tensor = torch.cudnn_convolution_add_relu(
+                image, self._weight, added, 1.0, self._bias, self._stride, self._padding, (1, 1), 1
+            )
+        else:
+            y = F.relu_(F.conv2d(image, self._weight, self._bias, self._stride, self._padding).add_(added))
+        return y.permute(0, 2, 3, 1).contiguous()
+
+    def biased(self, x: Tensor) -> Tensor:
+        """With bias."""
+        image = x.permute(0, 3, 1, 2)
+        return F.conv2d(image, self._weight, self._bias, self._stride, self._padding).permute(0, 2, 3, 1).contiguous()
+
 
 def exact_convolutions() -> AbstractContextManager[None]:
     """What inference computes within: cuDNN would round float32 to TF32, or choose sums whose order changes."""
@@ -111,12 +137,12 @@ def parts(module: nn.Module, kind: type[Part]) -> list[Part]:
     return found
 
 
-def folded(layer: nn.Linear | nn.Conv2d | ConvNorm) -> tuple[Tensor, Tensor]:
+def folded(layer: Layer) -> tuple[Tensor, Tensor]:
     """Weight and bias (zeros if there is none) that do what the layer and the batch norm behind it do in eval mode."""
-    inner = layer.conv if isinstance(layer, ConvNorm) else layer
+    inner = layer if isinstance(layer, nn.Linear | nn.Conv2d) else layer.conv
     weight = inner.weight.detach()
     bias = weight.new_zeros(weight.shape[0]) if inner.bias is None else inner.bias.detach()
-    if not isinstance(layer, ConvNorm):
+    if isinstance(layer, nn.Linear | nn.Conv2d):
         return weight, bias
     norm = layer.norm
     assert norm.running_mean is not None
