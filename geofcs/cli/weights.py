@@ -1,4 +1,4 @@
-"""`geofcs weights`: convert published checkpoints, and say what a weights file holds."""
+"""`geofcs weights`: convert published checkpoints and back, and say what a weights file holds."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ app = Typer(no_args_is_help=True, help="Convert published weights, and say what 
 
 @app.command("import")
 def import_(
-    path: Annotated[Path, Argument(metavar="PATH.pth", help="A released Mamba-FCS or VMamba checkpoint.")],
+    path: Annotated[Path, Argument(metavar="PATH.pth", help="A released checkpoint of a model or an encoder.")],
     out: Annotated[Path, Option("--out", "-o", help="The .safetensors file to write.")],
     classes: Annotated[
         str | None, Option(help="What the model tells apart: second, landsat or binary. An encoder needs none.")
@@ -38,7 +38,9 @@ def import_(
 ) -> None:
     """Convert a published checkpoint (.pth) into a weights file that says itself what it is.
 
-    Mamba-FCS becomes a model for geofcs detect; a VMamba classifier becomes an encoder that training starts from.
+    Mamba-FCS, ChangeMamba and SCanNet become models for geofcs detect; a classifier (VMamba, ResNet in torchvision's
+    layout) becomes an encoder that training starts from. SCanNet numbers SECOND's classes in another way: they are
+    brought into the order of the others.
 
     The checkpoint is read without running anything in it, and every tensor has to fit.
     """
@@ -51,6 +53,23 @@ def import_(
     if out.exists() and (not overwrite or out.samefile(path)):
         raise OutputError(f"{out}: exists; choose another name or, if it is not the input, --overwrite it")
     _print(out, import_published(path, out, scheme, tile, torch.float16 if half else torch.float32))
+
+
+@app.command()
+def export(
+    path: Annotated[Path, Argument(metavar="WEIGHTS", help="A .safetensors file with a whole model.")],
+    out: Annotated[Path, Option("--out", "-o", help="The .pth file to write.")],
+    overwrite: Annotated[bool, Option("--overwrite", help="Replace the output if it exists.")] = False,
+) -> None:
+    """Write a model as its authors' code has it: their names and shapes of tensors, their order of classes.
+
+    Tensors that do nothing are not written: Mamba-FCS's code misses its "cross_attn" ones, and loads without "strict".
+    """
+    from geofcs.model.published import export_published
+
+    if out.exists() and (not overwrite or out.samefile(path)):
+        raise OutputError(f"{out}: exists; choose another name or, if it is not the input, --overwrite it")
+    _print(path, export_published(path, out))
 
 
 @app.command()

@@ -26,7 +26,8 @@ from geofcs.model.config import (
     scannet,
 )
 from geofcs.model.interface import ChangeModel
-from geofcs.model.published import Tensors, class_count, is_encoder, published_encoder, published_model, read_checkpoint
+from geofcs.model.published import published_encoder, published_model, read_checkpoint
+from geofcs.model.released import Tensors, class_count, is_encoder
 from geofcs.model.weights import EncoderInfo, load_encoder, load_weights, read_info
 from geofcs.training.config import ModelConfig
 

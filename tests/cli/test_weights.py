@@ -110,3 +110,17 @@ def test_show_of_something_else_is_one_line_and_exit_3(
 ) -> None:
     assert run(monkeypatch, "show", tmp_path / "none.safetensors") == 3
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_export_gives_a_file_that_import_takes(
+    checkpoint: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ours, again = checkpoint.with_name("x.safetensors"), checkpoint.with_name("again.pth")
+    assert run(monkeypatch, "import", checkpoint, "--classes", "landsat", "-o", ours) == 0
+    assert run(monkeypatch, "export", ours, "-o", again) == 0
+    assert "mamba-fcs" in capsys.readouterr().out
+    before, after = (torch.load(path, weights_only=True) for path in (checkpoint, again))
+    assert list(after) == list(before)
+    assert all(torch.equal(after[name], tensor) for name, tensor in before.items())
+    assert run(monkeypatch, "export", ours, "-o", again) != 0
+    assert "--overwrite" in capsys.readouterr().err
