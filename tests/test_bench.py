@@ -73,6 +73,16 @@ def test_a_training_step_is_timed_without_a_gpu_as_well() -> None:
     assert training.peak_bytes is None
 
 
+def test_a_whole_run_is_held_against_gdal_over_the_same_files() -> None:
+    (scene,) = measured("scene", size=600).scenes
+    assert (scene.size, scene.workers) == (600, 1)
+    assert scene.polygons > 50
+    assert {"tiles", "rasters", "polygons"} <= scene.stages.keys()
+    assert scene.detect.core_seconds < scene.detect.seconds * 2
+    assert scene.ratio == pytest.approx(scene.detect.seconds / sum(scene.steps.values()))
+    assert scene.core_seconds_per_100_megapixels == pytest.approx(scene.detect.core_seconds / 0.0036)
+
+
 def test_the_command_prints_ratios_and_writes_json(tmp_path: Path) -> None:
     path = tmp_path / "figures.json"
     threads = torch.get_num_threads()

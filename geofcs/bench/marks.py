@@ -8,6 +8,7 @@ from typing import NamedTuple
 from geofcs.bench.model import ModelTimes
 from geofcs.bench.run import SIZE, TRAINED, Results
 from geofcs.bench.scan import MAKE, ScanTimes
+from geofcs.bench.scene import SceneTimes
 from geofcs.bench.train import TrainingTimes
 
 GIBIBYTE = 2**30
@@ -38,6 +39,9 @@ TRAINING = {
     TRAINED[1]: Marks("46 ms, 33 GiB", "18 ms, 20 GiB", "10 ms, 12 GiB"),
 }
 """Of Base at 512 pixels: in bf16 on a GPU (published: on an H100), and on two cores of a CPU."""
+WHOLE_RUN, AROUND = Marks(must="3 x", aim="2 x"), Marks(must="12 s")
+"""Of 16,384 x 16,384 pixels on two cores of a CPU."""
+MARKED_SCENE = 16_384
 PASSES = {"forward": "forward", "both": "forward + backward"}
 
 
@@ -50,6 +54,8 @@ def rows(results: Results) -> Iterator[Row]:
         yield from _model_rows(model, on_gpu)
     for training in results.trainings:
         yield _training_row(training, on_gpu)
+    for scene in results.scenes:
+        yield from _scene_rows(scene)
 
 
 def _scan_rows(scan: ScanTimes, on_gpu: bool) -> Iterator[Row]:
@@ -88,8 +94,27 @@ def _training_row(training: TrainingTimes, on_gpu: bool) -> Row:
     return Row(what, _milliseconds(training.seconds), peak, TRAINING.get(batch, Marks()) if judged else Marks())
 
 
+def _scene_rows(scene: SceneTimes) -> Iterator[Row]:
+    judged = scene.size == MARKED_SCENE
+    what = f"detect of {scene.size} x {scene.size}, {scene.polygons} polygons"
+    marks = WHOLE_RUN if judged else Marks()
+    yield Row(what, _seconds(scene.detect.seconds), f"{scene.ratio:.2f} x bare GDAL", marks)
+    for stage, seconds in scene.stages.items():
+        yield Row(f"  {stage}", _seconds(seconds), "", Marks())
+    yield Row("  its peak of memory", "", f"{scene.detect.peak_bytes / GIBIBYTE:.2f} GiB", Marks())
+    per_area = _seconds(scene.core_seconds_per_100_megapixels)
+    yield Row("  core seconds per 100 megapixels", per_area, "", AROUND if judged else Marks())
+    yield Row("bare GDAL", _seconds(sum(scene.steps.values())), "", Marks())
+    for step, seconds in scene.steps.items():
+        yield Row(f"  {step}", _seconds(seconds), "", Marks())
+
+
 def _unless_ours(name: str) -> str:
     return "" if name == "geofcs" else f", {name}"
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds:.1f} s"
 
 
 def _milliseconds(seconds: float) -> str:

@@ -13,6 +13,7 @@ from geofcs.bench.machine import Machine, default_precisions, machine
 from geofcs.bench.model import ModelTimes, time_model
 from geofcs.bench.rates import copy_bandwidth, matrix_rates
 from geofcs.bench.scan import ScanTimes, stages_of, time_scan
+from geofcs.bench.scene import SceneTimes, time_scene
 from geofcs.bench.setting import Setting, sizes_of
 from geofcs.bench.timing import Clock, Note
 from geofcs.bench.train import PASSES, TrainingTimes, time_training
@@ -20,12 +21,15 @@ from geofcs.errors import ComputeError, UsageError
 from geofcs.scoring import DTYPES, chosen_device
 
 PARTS = {"cuda": ("scan", "model", "train"), "cpu": ("scan", "model")}
+"""What "all" stands for; scenes, which take minutes and gigabytes of disk, are timed by themselves."""
 REPEATS = {"cuda": 20, "cpu": 5}
 BATCHES = {"cuda": 8, "cpu": 1}
 """Pairs per call of a model, as `geofcs detect` takes them."""
 SCAN_BATCH = 8
 SIZE = 512
 MODELS = {"cuda": ("base",), "cpu": ("base", "pico")}
+SCENE_SIZE = 4096
+SCENE_WORKERS = 2
 TRAINED = ((2, 512), (10, 416))
 """(pairs, pixels a side) of training steps: the published code's figures are of these."""
 NOT_TRAINED = "fp16"
@@ -67,6 +71,7 @@ class Results:
     scans: tuple[ScanTimes, ...]
     models: tuple[ModelTimes, ...]
     trainings: tuple[TrainingTimes, ...]
+    scenes: tuple[SceneTimes, ...]
 
     def as_json(self) -> dict[str, Any]:
         """All of it as plain values, with the ratios."""
@@ -77,6 +82,7 @@ class Results:
             "scan": [each.as_json() for each in self.scans],
             "model": [each.as_json() for each in self.models],
             "train": [each.as_json() for each in self.trainings],
+            "scene": [each.as_json() for each in self.scenes],
         }
 
 
@@ -109,6 +115,7 @@ def _measured(request: Request, clock: Clock, note: Note) -> Results:
         tuple(_scans(request, precisions, clock, bandwidth, note)),
         tuple(_models(request, precisions, clock, note)),
         tuple(_trainings(request, precisions, clock, note)),
+        tuple(_scenes(request, note)),
     )
 
 
@@ -145,6 +152,11 @@ def _trainings(request: Request, precisions: tuple[str, ...], clock: Clock, note
             for batch, size in batches:
                 for passes in PASSES if clock.device == "cuda" else ("plain",):
                     yield time_training(Setting(model, size, batch, precision), passes, clock, note)
+
+
+def _scenes(request: Request, note: Note) -> Iterator[SceneTimes]:
+    if "scene" in request.parts:
+        yield time_scene(request.size or SCENE_SIZE, request.threads or SCENE_WORKERS, note)
 
 
 def _others(request: Request) -> dict[str, Callable[..., Any]]:

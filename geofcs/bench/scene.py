@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import resource
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import rasterio
 from rasterio.windows import Window
 
@@ -38,7 +39,10 @@ GRAIN = 16
 
 @dataclass(frozen=True)
 class Used:
-    """What a fresh process took: seconds from its start to its end, seconds of cores, and the most memory."""
+    """What a fresh process took: seconds from its start to its end, seconds of cores, and the most memory.
+
+    Memory is of one process; where it has others work for it, of the one that needed most.
+    """
 
     seconds: float
     core_seconds: float
@@ -148,8 +152,17 @@ def _in_a_fresh_process(call: Callable[..., Any], *arguments: object) -> tuple[A
 
 
 def _watched(call: Callable[..., Any], *arguments: object) -> tuple[Any, float, int]:
-    """What a call answers, the seconds of cores that this process and its children took since its start, its memory."""
+    """What a call answers, the core seconds of this process and its children since its start, and the most memory."""
     answer = call(*arguments)
     times = os.times()
-    used = times.user + times.system + times.children_user + times.children_system
-    return answer, used, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return answer, times.user + times.system + times.children_user + times.children_system, _peak_bytes()
+
+
+def _peak_bytes() -> int:
+    """The most memory that this process, or any of its children that have ended, has had at once."""
+    if os.name == "nt":
+        return int(psutil.Process().memory_info().peak_wset)
+    import resource  # not there on Windows
+
+    unit = 1 if sys.platform == "darwin" else 1024
+    return unit * max(resource.getrusage(each).ru_maxrss for each in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))

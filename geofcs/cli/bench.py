@@ -26,6 +26,7 @@ class Part(StrEnum):
     SCAN = "scan"
     MODEL = "model"
     TRAIN = "train"
+    SCENE = "scene"
     ALL = "all"
 
 
@@ -39,7 +40,7 @@ class Where(StrEnum):
 
 WHAT, HOW = "What is timed", "How"
 
-What = Annotated[Part, Argument(help="On a CPU, all leaves training out.")]
+What = Annotated[Part, Argument(help="All is scan, model and, on a GPU, training. Scene makes a large pair.")]
 Model = Annotated[
     list[str] | None,
     Option(
@@ -48,7 +49,8 @@ Model = Annotated[
     ),
 ]
 Size = Annotated[
-    int | None, Option(min=32, help="Pixels a side. Default: 512, of training 416 too.", rich_help_panel=WHAT)
+    int | None,
+    Option(min=32, help="Pixels a side. Default: 512, of training 416 too, of scenes 4096.", rich_help_panel=WHAT),
 ]
 Batch = Annotated[
     int | None,
@@ -69,7 +71,9 @@ Device = Annotated[Where, Option(help="auto is cuda where there is one.", rich_h
 Repeats = Annotated[
     int | None, Option(min=1, help="Timed calls; the median counts. Default: 20, on a CPU 5.", rich_help_panel=HOW)
 ]
-Threads = Annotated[int | None, Option(min=1, help="CPU threads. Default: torch's.", rich_help_panel=HOW)]
+Threads = Annotated[
+    int | None, Option(min=1, help="CPU threads. Default: torch's; workers of a scene: 2.", rich_help_panel=HOW)
+]
 Json = Annotated[Path | None, Option(help="Write everything into this file as well.", rich_help_panel=HOW)]
 
 
@@ -86,10 +90,11 @@ def bench(
     json: Json = None,
     quiet: Quiet = False,
 ) -> None:
-    """Time scan, model and training against copies and matrix products measured in the same run.
+    """Time scan, model, training or a whole scene against plain work measured in the same run.
 
     The weights are random. A scan is held against plain copies of its input, a model against matrix products of as
-    many operations (the floor).
+    many operations (the floor). A scene is a whole detect with a model that costs nothing, held against reading and
+    writing the same files with GDAL alone.
     """
     from geofcs.bench.run import Request
     from geofcs.bench.run import bench as run
