@@ -96,11 +96,13 @@ class BatchScorer:
     def _padded(self, tiles: Mapping[int, ReadTile], date: int) -> Pixels:
         """(batch, 3, side, side) of one date: every slot without a tile in the mean colour."""
         mean = self._scorer.mean_colours[date]
-        images = np.empty((self._batch, 3, self._side, self._side), np.float32)
-        images[:] = np.asarray(mean, np.float32)[:, None, None]
-        for slot, tile in tiles.items():
-            images[slot] = squared((tile.t1, tile.t2)[date], tile.valid, mean, self._side)
-        return images
+        images = {slot: squared((tile.t1, tile.t2)[date], tile.valid, mean, self._side) for slot, tile in tiles.items()}
+        if self._batch == 1:
+            return images[0][None]
+        padded = np.empty((self._batch, 3, self._side, self._side), np.float32)
+        for slot in range(self._batch):
+            padded[slot] = images.get(slot, np.asarray(mean, np.float32)[:, None, None])
+        return padded
 
     def _in_parts(self, source: ScorerSource, dates: list[Tensor]) -> Scores:
         """Scores of a whole batch, computed in parts of half the size for as long as there is too little memory."""
@@ -155,7 +157,7 @@ def at(scores: Scores, slot: int) -> Scores:
 
 def squared(image: Pixels, valid: npt.NDArray[np.bool_], mean: Colour, side: int) -> Pixels:
     """(3, side, side): invalid pixels in the mean colour, and what is beyond the grid reflected from what is not."""
-    filled = np.where(valid, image, np.asarray(mean, np.float32)[:, None, None])
+    filled = image if valid.all() else np.where(valid, image, np.asarray(mean, np.float32)[:, None, None])
     height, width = valid.shape
     if (height, width) == (side, side):
         return filled

@@ -77,12 +77,13 @@ class RowBlend:
             share = self._row_shares[row, part.rows][:, None] * self._col_shares[col, part.source][None, :]
             first = 0
             for layer in layers:
-                sums = self._sums[first : first + len(layer), part.rows, part.target]
+                stop = first + layer.shape[0]
+                sums = self._sums[first:stop, part.rows, part.target]
                 if part.is_first:
                     torch.mul(layer[:, part.rows, part.source], share, out=sums)
                 else:
                     sums += layer[:, part.rows, part.source] * share
-                first += len(layer)
+                first = stop
 
     def add_nothing(self, col: int) -> None:
         """Blend in zeros for a tile in column `col` that was not scored, no pixel of it being valid."""
@@ -156,9 +157,11 @@ class RowBlend:
         self._cols_begun = 0
         if rows == 0:
             return
-        kept = max(0, self._lattice.tile - rows)
-        self._sums[:, :kept] = self._sums[:, self._lattice.tile - kept :].clone()
+        tile, kept = self._lattice.tile, max(0, self._lattice.tile - rows)
+        for first in range(0, kept, rows):  # no more at once than are moved by: no copy reads what it has written
+            stop = min(first + rows, kept)
+            self._sums[:, first:stop] = self._sums[:, first + rows : stop + rows]
         for mask in (self._valid, self._left_out):
-            mask[:kept] = mask[self._lattice.tile - kept :].copy()
+            mask[:kept] = mask[tile - kept :].copy()
             mask[kept:] = False
         self._rows_begun = kept
