@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -95,6 +96,7 @@ def _run(config: RunConfig, run: Path, *, quiet: bool, resume: bool) -> None:
     from geofcs.cli.train_progress import training_listener
     from geofcs.training.train import train as run_training
 
+    threading.excepthook = _unless_it_is_told
     follows = int(os.environ.get("LOCAL_RANK", "0")) > 0  # started by another process of the same run
     with training_listener(quiet=quiet or follows) as listener, signals.may_finish():
         outcome = run_training(config, run, listener, signals.wanted, resume=resume)
@@ -102,6 +104,12 @@ def _run(config: RunConfig, run: Path, *, quiet: bool, resume: bool) -> None:
         stderr.print(_closing_line(outcome), markup=False)
     if outcome.interrupted:
         raise Exit(signals.exit_code)
+
+
+def _unless_it_is_told(failure: threading.ExceptHookArgs) -> None:
+    """What kills a thread; but that TensorBoard's cannot write, the main thread says in one line."""
+    if not issubclass(failure.exc_type, OSError):
+        threading.__excepthook__(failure)
 
 
 def _closing_line(outcome: Outcome) -> str:

@@ -24,7 +24,8 @@ from geofcs.errors import InputError, OutputError
 FORMAT = 1
 """The version of the state that this code writes, and the newest it reads."""
 
-LAST = "last.json"
+STATE, LAST = "state", "last.json"
+"""The folder in a run's, and the file in it that names the whole state."""
 
 Facts = dict[str, Any]
 """What JSON can hold of a state."""
@@ -51,6 +52,14 @@ class Checkpoints:
             for other in [*self.folder.glob("state-*.safetensors"), *self.folder.glob(".*.unfinished")]:
                 if other.name != name:
                     other.unlink()
+
+    @property
+    def iteration(self) -> int | None:
+        """After which iteration the state was saved; None where there is none that can be read."""
+        try:
+            return int(json.loads((self.folder / LAST).read_text(encoding="utf-8"))["iteration"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
 
     def load(self) -> tuple[dict[str, Tensor], Facts]:
         """The last state that is whole, on the CPU. Raises `InputError` if there is none or it cannot be read."""
@@ -97,6 +106,13 @@ def _as_output_error(folder: Path) -> Iterator[None]:
         yield
     except (OSError, SafetensorError) as error:
         raise OutputError(
-            f"{folder}: the state cannot be written: {getattr(error, 'strerror', None) or error}; the one before it is "
-            f"intact: make room, then geofcs train --resume {folder.parent}"
+            f"{folder}: the state cannot be written: {getattr(error, 'strerror', None) or error}"
         ) from error
+
+
+def way_on(run: Path, first: str) -> str:
+    """The end of a sentence on a failure: how to go on once the user has done what is to be done `first`; "" if not."""
+    iteration = Checkpoints(run / STATE).iteration
+    if iteration is None:
+        return ""
+    return f"; the state after iteration {iteration} is safe: {first} geofcs train --resume {run}"

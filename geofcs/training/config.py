@@ -238,10 +238,14 @@ def with_settings(content: Mapping[str, Any], settings: Sequence[str]) -> dict[s
 
 
 def write_config(path: Path, config: RunConfig) -> None:
-    """Write a config as YAML that `read_config` reads; all at once by rename. Raises `OutputError`."""
+    """Write a config as YAML that `read_config` reads, all at once by rename, in a folder that may be new.
+
+    Raises `OutputError`.
+    """
     unfinished = path.with_name(f".{path.name}.unfinished")
     text = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         unfinished.write_text(text, encoding="utf-8")
         unfinished.replace(path)
     except OSError as error:

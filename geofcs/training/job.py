@@ -24,6 +24,9 @@ from geofcs.training.teacher import Teacher
 PRECISIONS: dict[str, Literal["32-true", "bf16-mixed"]] = {"fp32": "32-true", "bf16": "bf16-mixed"}
 """float16 is not among them: it needs a loss scale, one more state that decides what a step does."""
 
+COARSEST_STRIDE = 32
+"""Pixels of a crop that become one of the deepest maps."""
+
 
 @dataclass(frozen=True)
 class Job:
@@ -80,13 +83,18 @@ def launched(train: TrainConfig) -> Fabric:
     return fabric
 
 
-def share_of(train: TrainConfig, rank: int, ranks: int) -> Share:
-    """What one process handles. Raises `InputError` where the batch does not divide."""
+def share_of(train: TrainConfig, rank: int, ranks: int, crop: int) -> Share:
+    """What one process handles. Raises `InputError` where the batch does not divide, or not into enough pixels."""
     parts = ranks * train.accumulate
     if train.batch % parts:
         raise InputError(
             f"train.batch is {train.batch}, which does not divide by {ranks} devices x {train.accumulate} accumulated "
             f"steps: say --set train.batch={max(1, train.batch // parts) * parts}"
+        )
+    if train.batch == parts and crop <= COARSEST_STRIDE:
+        raise InputError(
+            f"one pair of {crop} pixels at a time leaves batch norms a single value to take the variance of: say "
+            f"--set data.crop={2 * COARSEST_STRIDE} or a larger train.batch"
         )
     return Share(rank, ranks, train.accumulate, train.batch // parts)
 
@@ -98,7 +106,7 @@ def job_of(fabric: Fabric, config: RunConfig, classes: ClassScheme, model: Chang
     """
     if config.loss.pseudo_from is not None and fabric.world_size > 1:
         raise InputError("loss.pseudo_from works on one device: say --set train.devices=1 or loss.pseudo_from=null")
-    share = share_of(config.train, fabric.global_rank, fabric.world_size)
+    share = share_of(config.train, fabric.global_rank, fabric.world_size, config.data.crop)
     if fabric.world_size > 1 and fabric.device.type == "cuda":
         model = cast(ChangeModel, nn.SyncBatchNorm.convert_sync_batchnorm(model))  # type: ignore[no-untyped-call]
     model.to(fabric.device).train()

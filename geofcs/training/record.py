@@ -6,6 +6,8 @@ Both tables hold nothing that depends on the clock, so that a run which was resu
 from __future__ import annotations
 
 import csv
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,7 +35,9 @@ class Table:
         kept = []
         if path.exists():
             with path.open(newline="", encoding="utf-8") as file:
-                kept = [row for row in csv.reader(file) if row and _before(row[0], iteration)]
+                rows = [row for row in csv.reader(file) if row]
+            # A row that the disk had no more room for is shorter than the columns' names.
+            kept = [row for row in rows if _before(row[0], iteration) and len(row) == len(rows[0])]
         self._begun = bool(kept)
         unfinished = path.with_name(f".{path.name}.unfinished")
         try:
@@ -61,7 +65,9 @@ class Record:
 
     def __init__(self, run: Path, iteration: int, *, tensorboard: bool) -> None:
         self._losses, self._metrics = Table(run / LOSSES, iteration), Table(run / METRICS, iteration)
-        self._events = _events(run / EVENTS, iteration) if tensorboard else None
+        self._folder = run / EVENTS
+        with self._writing():
+            self._events = _events(self._folder, iteration) if tensorboard else None
 
     def losses(self, iteration: int, rate: float, terms: list[float], skipped: int) -> None:
         """Mean loss terms since the last row, the learning rate, and how many steps were not finite."""
@@ -78,25 +84,37 @@ class Record:
     def speed(self, iteration: int, seconds: float, waiting: float) -> None:
         """Seconds an iteration, and the share of them in which it waited for data: TensorBoard's alone."""
         if self._events is not None:
-            self._events.add_scalar("speed/seconds_per_iteration", seconds, iteration)
-            self._events.add_scalar("speed/share_waiting_for_data", waiting, iteration)
+            with self._writing():
+                self._events.add_scalar("speed/seconds_per_iteration", seconds, iteration)
+                self._events.add_scalar("speed/share_waiting_for_data", waiting, iteration)
 
     def pictures(self, iteration: int, strip: Tensor) -> None:
         """A strip of example predictions (3, h, w) uint8."""
         if self._events is not None:
-            self._events.add_image("validation/t1_t2_truth1_said1_truth2_said2", strip, iteration)
+            with self._writing():
+                self._events.add_image("validation/t1_t2_truth1_said1_truth2_said2", strip, iteration)
 
     def close(self) -> None:
         """Write out what TensorBoard's writer still holds."""
         if self._events is not None:
-            self._events.close()
+            with self._writing():
+                self._events.close()
 
     def _show(self, group: str, row: Row, iteration: int) -> None:
         if self._events is None:
             return
-        for name, value in row.items():
-            if name != "iteration" and value is not None:
-                self._events.add_scalar(f"{group}/{name}", value, iteration)
+        with self._writing():
+            for name, value in row.items():
+                if name != "iteration" and value is not None:
+                    self._events.add_scalar(f"{group}/{name}", value, iteration)
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """TensorBoard's writer, in a thread of its own, may say late that the disk is full."""
+        try:
+            yield
+        except OSError as error:
+            raise OutputError(f"{self._folder}: cannot be written: {error.strerror or error}") from error
 
 
 def _before(cell: str, iteration: int) -> bool:

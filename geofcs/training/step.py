@@ -9,12 +9,14 @@ from typing import NamedTuple, cast
 import torch
 from torch import Tensor
 
+from geofcs.errors import GeofcsError
 from geofcs.synthetic.noise import key_of
 from geofcs.training.augment import augmented
 from geofcs.training.batches import Batch
 from geofcs.training.config import LossConfig
 from geofcs.training.job import Job
 from geofcs.training.losses import Labels, LossTerms, LossWeights, change_loss
+from geofcs.training.pseudo import Confidence
 from geofcs.training.schedules import learning_rate
 
 
@@ -35,7 +37,11 @@ def iterate(job: Job, batches: Iterator[Batch], iteration: int, stop: bool) -> S
     """
     generator = seeded(job, iteration)
     before, confidence = [buffer.clone() for buffer in job.model.buffers()], job.teacher.confidence
-    terms, names = _propagated(job, batches, iteration, generator)
+    try:
+        terms, names = _propagated(job, batches, iteration, generator)
+    except GeofcsError:  # a later part of the batch could not be read
+        _put_back(job, before, confidence)
+        raise
     *said, norm, stops = _agreed(job, terms, _clipped(job), stop)
     finite = all(map(math.isfinite, (*said, norm)))
     if finite:
@@ -44,11 +50,16 @@ def iterate(job: Job, batches: Iterator[Batch], iteration: int, stop: bool) -> S
         if job.average is not None:
             job.average.update_parameters(job.model)
     else:
-        for buffer, value in zip(job.model.buffers(), before, strict=True):
-            buffer.copy_(value)
-        job.teacher.confidence = confidence
+        _put_back(job, before, confidence)
     job.stepper.zero_grad()
     return Step(said, finite, stops > 0, names)
+
+
+def _put_back(job: Job, buffers: list[Tensor], confidence: Confidence | None) -> None:
+    """Undo what a forward pass did to the statistics of batch norms, and to what the teacher is sure of."""
+    for buffer, value in zip(job.model.buffers(), buffers, strict=True):
+        buffer.copy_(value)
+    job.teacher.confidence = confidence
 
 
 def seeded(job: Job, iteration: int) -> torch.Generator:

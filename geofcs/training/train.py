@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import NoReturn, Protocol
 
 import torch.distributed
-from lightning_fabric import Fabric
 
-from geofcs.classes import scheme_from_json, scheme_to_json
-from geofcs.errors import ComputeError, InputError, OutputError
-from geofcs.model.build import ARCHITECTURES, build
-from geofcs.model.config import MambaFCSConfig
+from geofcs.classes import scheme_to_json
+from geofcs.errors import ComputeError, InputError, OutputError, SourceError
 from geofcs.model.weights import save_weights
 from geofcs.training.batches import Batch
-from geofcs.training.checkpoint import Checkpoints, Facts
+from geofcs.training.beginning import CONFIG, begun, check_new, resumed
+from geofcs.training.checkpoint import STATE, Checkpoints, Facts, way_on
 from geofcs.training.config import RunConfig, write_config
-from geofcs.training.job import Job, job_of, launched
+from geofcs.training.job import Job, launched
 from geofcs.training.loading import batches
 from geofcs.training.memory import memory_advice
 from geofcs.training.progress import Progress
@@ -27,13 +26,12 @@ from geofcs.training.quality import Quality
 from geofcs.training.record import Record
 from geofcs.training.schedules import learning_rate
 from geofcs.training.sets import Sets, sets_of
-from geofcs.training.start import starting_model
-from geofcs.training.state import restore, state_tensors
+from geofcs.training.state import state_tensors
 from geofcs.training.step import Step, iterate
 from geofcs.training.validate import Validation
 
-CONFIG, STATE, BEST, LAST = "config.yaml", "state", "best.safetensors", "last.safetensors"
-"""What a run's folder holds, beside its tables: the config, the state, and weights that detection takes."""
+BEST, LAST = "best.safetensors", "last.safetensors"
+"""Weights that detection takes, in a run's folder."""
 
 MOST_BROKEN = 3
 """Iterations in a row whose numbers are not finite, after which a run stops."""
@@ -72,44 +70,15 @@ def train(config: RunConfig, run: Path, listener: Listener, stop: Callable[[], b
     if not resume:
         check_new(run)
     fabric = launched(config.train)
-    with memory_advice(config):
+    with memory_advice(config, run):
         sets = sets_of(config)
-        job, progress = _resumed(fabric, config, sets, run) if resume else _begun(fabric, config, sets, listener)
-        if job.leads:
-            run.mkdir(parents=True, exist_ok=True)
-            write_config(run / CONFIG, config)
-        return Run(job, sets, run, progress, listener).until_done(stop)
-
-
-def check_new(run: Path) -> None:
-    """Raise `OutputError` where a folder already holds something."""
-    if (run / CONFIG).exists():
-        raise OutputError(f"{run}: holds a run already: go on with geofcs train --resume {run}, or choose another -o")
-    if run.exists() and not (run.is_dir() and not any(run.iterdir())):
-        raise OutputError(f"{run}: exists and is not empty: choose another -o")
-
-
-def _begun(fabric: Fabric, config: RunConfig, sets: Sets, listener: Listener) -> tuple[Job, Progress]:
-    start = starting_model(config.model, sets.classes, config.train.seed)
-    listener.note(start.said)
-    return job_of(fabric, config, sets.classes, start.model), Progress()
-
-
-def _resumed(fabric: Fabric, config: RunConfig, sets: Sets, run: Path) -> tuple[Job, Progress]:
-    """A job in the state that a run was saved in."""
-    tensors, facts = Checkpoints(run / STATE).load()
-    classes = scheme_from_json(facts["classes"])
-    if classes != sets.classes:
-        raise InputError(f"{run}: was trained for the classes of {classes.name}, the data has {sets.classes.name}")
-    # States written when there was one architecture do not name it.
-    architecture = ARCHITECTURES[facts.get("architecture", MambaFCSConfig.architecture)]
-    job = job_of(fabric, config, classes, build(architecture.config(facts["model"]), config.train.seed))
-    try:
-        restore(tensors, job.model, job.optimizer, job.average)
-        job.teacher.restore(tensors, job.judged)
-    except (KeyError, RuntimeError) as error:
-        raise InputError(f"{run}: its state is not one of this config's model ({error})") from error
-    return job, Progress(**facts["progress"])
+        job, progress = resumed(fabric, config, sets, run) if resume else begun(fabric, config, sets, listener.note)
+        try:
+            if job.leads:
+                write_config(run / CONFIG, config)
+            return Run(job, sets, run, progress, listener).until_done(stop)
+        except OutputError as error:
+            raise OutputError(f"{error}{way_on(run, 'make room, then')}") from error
 
 
 @dataclass(frozen=True)
@@ -130,14 +99,16 @@ class Run:
         self.listener.begin(progress.iteration, config.train.iterations)
         stopped, good = False, replace(progress)
         while progress.iteration < config.train.iterations and not stopped:
-            step = iterate(job, clock, progress.iteration, stop())
+            with self._saved_if_pairs_fail(good):
+                step = iterate(job, clock, progress.iteration, stop())
             progress.add(step)
             if progress.broken == MOST_BROKEN:
                 self._give_up(step, good)
             stopped = step.stop
             self._write_down(step, record, clock)
             if self._due(config.validation.every):
-                self._judge(validation, record)
+                with self._saved_if_pairs_fail(progress):
+                    self._judge(validation, record)
             if stopped or self._due(config.output.save_every):
                 self._save(progress)
             if step.finite:
@@ -201,6 +172,16 @@ class Run:
             tensors = state_tensors(job.model, job.optimizer, job.average) | job.teacher.tensors()
             Checkpoints(self.folder / STATE).save(progress.iteration, tensors, facts)
         job.fabric.barrier()
+
+    @contextmanager
+    def _saved_if_pairs_fail(self, good: Progress) -> Iterator[None]:
+        """Save before a pair that cannot be read ends the run; not with several processes, where the others wait."""
+        try:
+            yield
+        except (InputError, SourceError, ComputeError) as error:
+            if good.iteration and self.job.share.ranks == 1:
+                self._save(good)
+            raise type(error)(f"{error}{way_on(self.folder, 'mend this, then')}") from error
 
     def _give_up(self, step: Step, good: Progress) -> NoReturn:
         """Save the state before the first of several iterations that were not finite, none of which changed it."""

@@ -15,7 +15,7 @@ from geofcs.model.maps import Maps, maps_of
 from geofcs.training.batches import Batch
 from geofcs.training.data import Pairs
 from geofcs.training.job import Job
-from geofcs.training.loading import Whole, collated, start_method
+from geofcs.training.loading import Whole, collated_by_size, delivered, leave_signals_alone, start_method
 from geofcs.training.metrics import ChangeMetrics
 from geofcs.training.quality import Quality
 from geofcs.training.step import labels_of
@@ -32,16 +32,17 @@ class Validation:
         self.pairs = count
         workers = min(job.config.data.workers, -(-count // config.batch))
         self._job = job
-        self._loader: DataLoader[Batch | GeofcsError] = DataLoader(
+        self._loader: DataLoader[list[Batch] | GeofcsError] = DataLoader(
             Whole(pairs),  # type: ignore[arg-type]  # an index is all that it is asked for
             batch_size=config.batch,
             sampler=range(job.share.rank, count, job.share.ranks),
             num_workers=workers,
-            collate_fn=collated,
+            collate_fn=collated_by_size,
             pin_memory=job.device.type == "cuda",
             persistent_workers=workers > 0,
             generator=torch.Generator(),
             multiprocessing_context=start_method() if workers else None,
+            worker_init_fn=leave_signals_alone,
         )
 
     def quality(self) -> Quality:
@@ -53,20 +54,24 @@ class Validation:
         return metrics.quality()
 
     def pictures(self, count: int) -> Tensor:
-        """(3, rows, columns) uint8 of the first pairs: T1, T2, truth and prediction of either date, one pair a row."""
+        """(3, rows, columns) uint8 of the first pairs: T1, T2, truth and prediction of either date, one pair a row.
+
+        Pairs of another size than the first are passed over.
+        """
         rows: list[Tensor] = []
         with _judging(self._job):
             for batch in self._batches():
                 rows += _rows(batch, self._maps(batch), self._job.classes)
+                rows = [row for row in rows if row.shape == rows[0].shape]
                 if len(rows) >= count:
                     break
         return torch.cat(rows[:count], 1)
 
     def _batches(self) -> Iterator[Batch]:
-        for batch in self._loader:
-            if isinstance(batch, GeofcsError):
-                raise batch
-            yield batch.to(self._job.device)
+        for batches in delivered(self._loader):
+            if isinstance(batches, GeofcsError):
+                raise batches
+            yield from (batch.to(self._job.device) for batch in batches)
 
     def _maps(self, batch: Batch) -> Maps:
         with self._job.fabric.autocast():

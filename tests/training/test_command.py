@@ -89,7 +89,9 @@ def resumed(folder: Path) -> subprocess.Popen[str]:
 
 def _started(command: list[str]) -> subprocess.Popen[str]:
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment)
+    return subprocess.Popen(
+        command, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment, start_new_session=True
+    )
 
 
 def wait_for(path: Path, seconds: float = 120) -> None:
@@ -100,11 +102,14 @@ def wait_for(path: Path, seconds: float = 120) -> None:
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_an_interrupt_saves_and_says_how_to_go_on(tmp_path: Path, number: signal.Signals, code: int) -> None:
+def test_an_interrupt_of_all_processes_saves_and_says_how_to_go_on(
+    tmp_path: Path, number: signal.Signals, code: int
+) -> None:
     folder = tmp_path / "run"
-    process = begun(folder, "--set", "train.iterations=100000", "--set", "output.save_every=1")
+    settings = ("train.iterations=100000", "output.save_every=1", "data.workers=2", "validation.every=50000")
+    process = begun(folder, *(word for setting in settings for word in ("--set", setting)))
     wait_for(folder / "state" / "last.json")
-    process.send_signal(number)
+    os.killpg(process.pid, number)  # as a terminal does, and a scheduler: the readers get it too
     _, said = process.communicate(timeout=120)
     assert process.returncode == code
     found = re.search(r"stopped after (\d+) iterations, all saved; go on with geofcs train --resume (\S+)", said)
