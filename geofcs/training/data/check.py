@@ -126,16 +126,21 @@ def disagreement(change: Image, label1: Image, label2: Image, derived: bool) -> 
     `derived` says that the change map was made of the dates' labels, which then have to agree on where 0 is.
     """
     known = (change != IGNORE) & (label1 != IGNORE) & (label2 != IGNORE)
+    none1, none2 = label1 == NO_CHANGE, label2 == NO_CHANGE
     if derived:
-        wrong = known & ((label1 == NO_CHANGE) != (label2 == NO_CHANGE))
-        said = "have a class at one date and no change at the other"
+        cases = {"have a class at one date and no change at the other": none1 != none2}
     else:
-        wrong = known & (change == 1) & ((label1 == NO_CHANGE) | (label2 == NO_CHANGE))
-        said = "are changed by the change map and have no class at a date"
-    if not wrong.any():
-        return None
+        cases = {
+            "are changed by the change map and have no class at a date": (change == 1) & (none1 | none2),
+            "are unchanged by the change map and have a class at a date": (change == 0) & ~(none1 & none2),
+        }
+    said = [_counted_pixels(known & wrong, what) for what, wrong in cases.items() if (known & wrong).any()]
+    return "; ".join(said) or None
+
+
+def _counted_pixels(wrong: npt.NDArray[np.bool_], what: str) -> str:
     row, col = (int(each) for each in np.unravel_index(int(wrong.argmax()), wrong.shape))
-    return f"{int(wrong.sum())} pixels {said}, the first at row {row}, column {col}"
+    return f"{int(wrong.sum())} pixels {what}, the first at row {row}, column {col}"
 
 
 def _look_at_files(files: PairFiles, split: str, layout: Layout) -> Looked:

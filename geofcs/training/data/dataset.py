@@ -6,13 +6,11 @@ from pathlib import Path
 
 from geofcs.classes import ClassScheme
 from geofcs.errors import InputError
-from geofcs.training.data.layouts import Layout, find_layout
+from geofcs.training.data.layouts import MOST_PROBLEMS_SAID, Layout, find_layout, summed_up
 from geofcs.training.data.pairs import FolderPairs
 from geofcs.training.data.sample import Dataset
 from geofcs.training.data.scenes import find_scenes, scene_dataset
 from geofcs.training.data.splits import Files, split_layout
-
-MOST_PROBLEMS_SAID = 3
 
 
 def open_dataset(
@@ -46,10 +44,9 @@ def _pairs(layout: Layout, files: Files, published: bool) -> FolderPairs:
 def _check_complete(layout: Layout) -> None:
     if not layout.problems:
         return
-    said = "; ".join(layout.problems[:MOST_PROBLEMS_SAID])
-    more = len(layout.problems) - MOST_PROBLEMS_SAID
-    if more > 0:
-        said += f"; and {more} more: geofcs data check {layout.folder} lists them"
+    said = summed_up(layout.problems)
+    if len(layout.problems) > MOST_PROBLEMS_SAID:
+        said += f": geofcs data check {layout.folder} lists them"
     raise InputError(said)
 
 

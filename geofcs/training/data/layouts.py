@@ -6,7 +6,7 @@ below that is there are the images, the next the labels.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -35,6 +35,8 @@ CLASSES_FILE = "classes.json"
 
 WHOLE = ""
 """The split of pairs that no folder and no list assigns."""
+
+MOST_PROBLEMS_SAID = 3
 
 FIRST_LOOKED_AT = 8
 """Label files read to tell the classes."""
@@ -117,12 +119,18 @@ def find_layout(folder: Path, scheme: ClassScheme | None = None) -> Layout:
     by_split = {split: pairs for split, pairs, _ in found}
     problems = [problem for _, _, said in found for problem in said]
     if not any(by_split.values()):
-        raise InputError(f"{folder}: holds no complete pair: {'; '.join(problems[:3]) or 'its folders are empty'}")
+        raise InputError(f"{folder}: holds no complete pair: {summed_up(problems) or 'its folders are empty'}")
     scheme = scheme or own_scheme(folder) or _scheme_seen(folder, parts, by_split)
     by_split = {split: _with_single(pairs, parts[split], scheme) for split, pairs in by_split.items()}
     splits, said = _listed(folder, by_split)
     kind = next(iter(parts.values())).kind
     return Layout(folder, kind, scheme, splits, tuple(problems + said))
+
+
+def summed_up(problems: Sequence[str]) -> str:
+    """The first few of many problems, and how many more there are, in one line."""
+    more = len(problems) - MOST_PROBLEMS_SAID
+    return "; ".join([*problems[:MOST_PROBLEMS_SAID], *([f"and {more} more"] if more > 0 else [])])
 
 
 def _split_parts(folder: Path) -> dict[str, _Parts]:
