@@ -15,6 +15,7 @@ LAYERS = [
     {"errors"},
     {"durable", "lock", "space", "listener"},
     {"classes", "grid", "tiles", "gdal", "records"},
+    {"remote"},
     {"scene", "strips", "vector", "synthetic"},
     {"raster", "model"},
     {"scoring", "blend", "journal"},

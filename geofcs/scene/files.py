@@ -1,12 +1,13 @@
-"""Opening one raster safely: by the GTiff driver alone, and never with an exception that is not ours."""
+"""Opening one raster safely: by the drivers that are allowed, and never with an exception that is not ours."""
 
 from __future__ import annotations
 
-import stat
+import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import rasterio
 from rasterio._err import CPLE_BaseError  # some of GDAL's errors reach the caller as these
@@ -14,93 +15,186 @@ from rasterio.errors import RasterioError
 from rasterio.io import DatasetReader
 
 from geofcs.errors import InputError, SourceError
+from geofcs.remote import Address, FileState, parse_address, read_part, state_of
+from geofcs.scene.formats import GEOTIFF, Allowed, check_side_files, check_virtual
 
 READ_FAILURES = (RasterioError, CPLE_BaseError, OSError, ValueError, MemoryError)
 """What opening and reading may raise; damaged text in a header shows as UnicodeDecodeError, a ValueError."""
 
+LOOKS_AT_HEADER = 4
+"""A header from a server counts once two handles in a row have found the same."""
+
 
 @dataclass(frozen=True)
 class RasterFile:
-    """A raster and what it looked like when the run was planned; sizes and times are None for URLs."""
+    """A raster and what it looked like when the run was planned.
 
-    path: str
-    size_bytes: int | None
-    mtime_ns: int | None
+    `driver` is the one that reads it. `header` is the hash of what it says of itself, for remote files, once they were
+    inspected: of a header that came over a network a tag may be missing, and nobody says so.
+    """
+
+    address: Address
+    state: FileState
+    driver: str
+    header: str | None = None
+
+    @property
+    def path(self) -> str:
+        """The path or address, without secrets."""
+        return self.address.shown
 
     @property
     def name(self) -> str:
         """The last part of the path, for messages."""
-        return self.path.rstrip("/").rsplit("/", 1)[-1]
+        return self.address.name
 
     @staticmethod
-    def found_at(path: str) -> RasterFile:
-        """The file as it is now, its path made absolute; `InputError` if there is none that could be read."""
-        if not is_local(path):
-            return RasterFile(path, None, None)
-        absolute = str(Path(path).absolute())
-        try:
-            status = Path(absolute).stat()
-        except FileNotFoundError:
-            raise InputError(f"{path}: no such file: check the path") from None
-        except (OSError, ValueError) as error:
-            raise InputError(f"{path}: cannot be read ({error}): check the path and its permissions") from error
-        if stat.S_ISDIR(status.st_mode):
-            raise InputError(f"{path}: is a folder: name one GeoTIFF in it")
-        if status.st_size == 0:
-            raise InputError(f"{path}: is empty (0 bytes): copy or download it again")
-        return RasterFile(absolute, status.st_size, status.st_mtime_ns)
+    def found_at(path: str, allowed: Allowed | None = None) -> RasterFile:
+        """The file as it is now, its path made absolute; `InputError` if there is none that could be read.
+
+        Without `allowed` it is a GeoTIFF or refused.
+        """
+        allowed = allowed or Allowed()
+        address = parse_address(path, allowed.archives)
+        state = state_of(address)
+        if address.is_local:
+            check_side_files(address)
+        check_virtual(address, allowed)
+        return _with_driver(address, state, allowed.drivers)
 
     def open(self) -> DatasetReader:
-        """A dataset for the calling thread; `InputError` if the file is not a GeoTIFF that can be opened."""
-        try:
-            # A local file's name is never taken for a URL or a GDAL connection string, whatever characters it has.
-            return rasterio.open(Path(self.path) if is_local(self.path) else self.path, driver="GTiff")
-        except PermissionError as error:
-            raise InputError(f"{self.path}: must not be read: check its permissions") from error
-        except READ_FAILURES as error:
-            raise self._unusable(error) from error
+        """A dataset for the calling thread; `InputError` if it cannot be opened."""
+        reason: Exception | None = None
+        for _ in range(1 if self.address.is_local else LOOKS_AT_HEADER):
+            try:
+                dataset = _opened(self.address, self.driver)
+            except PermissionError as error:
+                raise InputError(f"{self.path}: must not be read: check its permissions") from error
+            except READ_FAILURES as error:
+                reason = error
+                continue
+            if self.header is None or header_of(dataset) == self.header:
+                return dataset
+            dataset.close()
+            reason = InputError("its header is another one than when the run was planned")
+        raise self._unusable(reason)
 
     @contextmanager
-    def inspected(self) -> Iterator[DatasetReader]:
-        """A dataset to learn about; `InputError` also if something in its header turns out to be damaged."""
-        with self.open() as dataset:
+    def inspected(self) -> Iterator[tuple[RasterFile, DatasetReader]]:
+        """A dataset to learn about, and the file with its header; `InputError` also where a header is damaged."""
+        with self._agreed() as dataset:
             try:
-                yield dataset
+                yield replace(self, header=None if self.address.is_local else header_of(dataset)), dataset
             except READ_FAILURES as error:
                 raise self._unusable(error) from error
 
-    def _unusable(self, error: BaseException) -> InputError:
+    def _agreed(self) -> DatasetReader:
+        """A dataset whose header is that of the one opened before it."""
+        dataset = self.open()
+        if self.address.is_local:
+            return dataset
+        for _ in range(LOOKS_AT_HEADER):
+            before = header_of(dataset)
+            dataset.close()
+            dataset = self.open()
+            if header_of(dataset) == before:
+                return dataset
+        dataset.close()
+        raise SourceError(f"{self.path}: its header comes differently each time: its server is broken, download it")
+
+    def _unusable(self, error: Exception | None) -> InputError:
+        wanted = "as a GeoTIFF" if self.driver == GEOTIFF else f"by the driver {self.driver}"
         return InputError(
-            f"{self.path}: cannot be opened as a GeoTIFF ({_one_line(error)}): if it is another format, convert it "
-            "with gdal_translate; else it is damaged and must be copied again"
+            f"{self.path}: cannot be opened {wanted} ({one_line(error, self.address)}): if it is another format, "
+            "convert it with gdal_translate; else it is damaged and must be copied again"
         )
 
-    def open_again(self) -> DatasetReader:
-        """Like `open`, in the middle of a run: `SourceError` if the file has gone, changed or become unreadable."""
+    def check_unchanged(self) -> None:
+        """Raise `InputError` if the file is another one than when the run was planned, or `SourceError` if it has gone.
+
+        What was read before and after the change does not belong together.
+        """
         try:
-            now = RasterFile.found_at(self.path)
-            if now != self:
-                raise SourceError(
-                    f"{self.path}: has changed since the run was planned: restore it, or give the command again with "
-                    "--restart"
-                )
+            now = state_of(self.address)
+        except InputError as error:
+            raise SourceError(str(error)) from error
+        self._check_state(now)
+
+    def read_bytes(self, first: int, count: int) -> bytes:
+        """Bytes of a remote file, surely those; errors as in `check_unchanged`."""
+        try:
+            content, now = read_part(self.address, first, count)
+        except InputError as error:
+            raise SourceError(str(error)) from error
+        self._check_state(now)
+        return content
+
+    def _check_state(self, now: FileState) -> None:
+        difference = now.differs_from(self.state)
+        if difference:
+            raise InputError(
+                f"{self.path}: has changed since the run was planned ({difference}): restore it, or give the command "
+                "again with --restart"
+            )
+
+    def open_again(self) -> DatasetReader:
+        """Like `open`, in the middle of a run: `SourceError` if the file has gone or become unreadable.
+
+        `InputError` if it has changed.
+        """
+        self.check_unchanged()
+        try:
             return self.open()
         except InputError as error:
             raise SourceError(str(error)) from error
 
 
-def is_local(path: str) -> bool:
-    """Whether a path is one of this machine's file system, not a URL or one of GDAL's virtual file systems."""
-    return "://" not in path and not path.startswith("/vsi")
+def _with_driver(address: Address, state: FileState, drivers: tuple[str, ...]) -> RasterFile:
+    """The file with the first driver that opens it; where none does, `open` will say so."""
+    for driver in drivers if len(drivers) > 1 else ():
+        try:
+            _opened(address, driver).close()
+        except READ_FAILURES:
+            continue
+        return RasterFile(address, state, driver)
+    return RasterFile(address, state, drivers[0])
 
 
-def read_failure(path: str, what: str, error: BaseException) -> SourceError:
-    """The error for a read that failed after the file could be opened; `what` is the part that was wanted."""
-    return SourceError(
-        f"{path}: {what} cannot be read ({_one_line(error)}): the file is damaged or its disk is gone; check it with "
-        "gdalinfo -checksum, copy it again, then give the same command to go on"
+def _opened(address: Address, driver: str) -> DatasetReader:
+    # A local file's name is never taken for a URL or a GDAL connection string, whatever characters it has.
+    if address.is_local and not address.archive:
+        return rasterio.open(Path(address.rest), driver=driver)
+    # Beside a remote file none is looked for; and none but a GeoTIFF hides in an archive unasked.
+    with rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR"):
+        return rasterio.open(address.gdal, driver=driver)
+
+
+def header_of(dataset: DatasetReader) -> str:
+    """The hash of everything that a dataset's header decides of its pixels."""
+    told: tuple[Any, ...] = (
+        *(dataset.count, dataset.height, dataset.width, dataset.dtypes, dataset.nodatavals, dataset.block_shapes),
+        *(dataset.crs and dataset.crs.to_wkt(), tuple(dataset.transform), dataset.scales, dataset.offsets),
+        *(dataset.descriptions, dataset.colorinterp, dataset.mask_flag_enums, sorted(dataset.profile.items(), key=str)),
+        *(sorted(dataset.tags().items()), len(dataset.gcps[0]), dataset.rpcs is None),
     )
+    return hashlib.sha256(repr(told).encode("utf-8", "backslashreplace")).hexdigest()
 
 
-def _one_line(error: BaseException) -> str:
-    return " ".join(f"{error.__cause__ or error}".split()) or type(error).__name__
+def read_failure(file: RasterFile, what: str, error: BaseException) -> SourceError:
+    """The error for a read that failed after the file could be opened; `what` is the part that was wanted."""
+    cure = (
+        "the file is damaged or its disk is gone; check it with gdalinfo -checksum, copy it again, then give the same "
+        "command to go on"
+        if file.address.is_local
+        else "the file is damaged, or its server does not send what it should; give the same command later to go on, "
+        "or download it"
+    )
+    return SourceError(f"{file.path}: {what} cannot be read ({one_line(error, file.address)}): {cure}")
+
+
+def one_line(error: BaseException | None, address: Address) -> str:
+    """What an error says, without the secrets of an address."""
+    if error is None:
+        return "no reason given"
+    said = f"{error.__cause__ or error}".replace(address.gdal, address.shown).replace(address.url, address.shown)
+    return " ".join(said.split()) or type(error).__name__

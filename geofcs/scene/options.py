@@ -13,7 +13,8 @@ class SceneOptions:
     `bands_t2` of one. `aoi` is a vector file or "XMIN,YMIN,XMAX,YMAX" in T1's CRS, or with ",EPSG:4326" behind.
     `mask_t1` and `mask_t2` are rasters whose nonzero pixels are left out. `scale` is "MIN,MAX", the values that become
     0 and 255. `resampling` is a key of `geofcs.scene.warp.RESAMPLINGS`. `assume_crs` is the CRS of every scene without
-    one; `assume_aligned` compares two equal images without CRS pixel by pixel.
+    one; `assume_aligned` compares two equal images without CRS pixel by pixel. `allow_drivers` and `allow_sources` are
+    as in `geofcs.scene.formats.Allowed`.
     """
 
     bands: str | None = None
@@ -27,6 +28,8 @@ class SceneOptions:
     resampling: str | None = None
     assume_crs: str | None = None
     assume_aligned: bool = False
+    allow_drivers: tuple[str, ...] = ()
+    allow_sources: tuple[str, ...] = ()
 
 
 def numbers_in(text: str) -> list[float] | None:

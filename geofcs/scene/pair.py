@@ -116,6 +116,13 @@ class ScenePair:
         """A reader for the calling thread, to be used in a `with` statement."""
         return PairReader(self)
 
+    def check_unchanged(self) -> None:
+        """Raise `InputError` if a scene or a mask is another file than when the pair was planned."""
+        for date in (self.t1, self.t2):
+            date.source.file.check_unchanged()
+            if date.mask:
+                date.mask.source.file.check_unchanged()
+
     def describe(self) -> dict[str, Any]:
         """Everything that decides the pixels, ready for JSON."""
         return {
@@ -201,7 +208,7 @@ def _as_bytes(
 
 
 def _described_file(source: Source) -> dict[str, Any]:
-    return {"path": source.file.path, "size_bytes": source.file.size_bytes, "mtime_ns": source.file.mtime_ns}
+    return {"path": source.file.path, **source.file.state.as_json()}
 
 
 def _described_grid(grid: Grid) -> dict[str, Any]:

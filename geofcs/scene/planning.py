@@ -19,6 +19,7 @@ from geofcs.scene.alignment import Warp, crs_text, overlap, place
 from geofcs.scene.aoi import cut_to_aoi
 from geofcs.scene.dates import acquisition_date
 from geofcs.scene.files import RasterFile
+from geofcs.scene.formats import Allowed
 from geofcs.scene.options import SceneOptions
 from geofcs.scene.pair import MaskLayer, SceneDate, ScenePair
 from geofcs.scene.sample import SAMPLINGS, sample_windows
@@ -51,8 +52,8 @@ def plan_pair(t1: str, t2: str, options: SceneOptions) -> ScenePair:
             grid, aoi = cut_to_aoi(grid, options.aoi)
         pair = ScenePair(
             grid,
-            _scene_date(first, grid, resampling, options.mask_t1),
-            _scene_date(second, grid, resampling, options.mask_t2),
+            _scene_date(first, grid, resampling, options.mask_t1, _allowed(options)),
+            _scene_date(second, grid, resampling, options.mask_t2, _allowed(options)),
             aoi,
             (*first.notes, *second.notes),
         )
@@ -60,10 +61,14 @@ def plan_pair(t1: str, t2: str, options: SceneOptions) -> ScenePair:
 
 
 def _found_scenes(t1: str, t2: str, options: SceneOptions) -> tuple[Found, Found]:
-    crs = _assumed_crs(options.assume_crs)
-    first = _find("T1", t1, options.bands_t1 or options.bands, crs)
-    second = _find("T2", t2, options.bands_t2 or options.bands, crs)
+    crs, allowed = _assumed_crs(options.assume_crs), _allowed(options)
+    first = _find("T1", t1, options.bands_t1 or options.bands, crs, allowed)
+    second = _find("T2", t2, options.bands_t2 or options.bands, crs, allowed)
     return first, second
+
+
+def _allowed(options: SceneOptions) -> Allowed:
+    return Allowed(options.allow_drivers, options.allow_sources)
 
 
 def _assumed_crs(name: str | None) -> CRS | None:
@@ -73,9 +78,8 @@ def _assumed_crs(name: str | None) -> CRS | None:
         raise UsageError(f"--assume-crs {name}: is no CRS: write it as EPSG:32631") from error
 
 
-def _find(date: str, path: str, wanted_bands: str | None, assume_crs: CRS | None) -> Found:
-    file = RasterFile.found_at(path)
-    with file.inspected() as dataset:
+def _find(date: str, path: str, wanted_bands: str | None, assume_crs: CRS | None, allowed: Allowed) -> Found:
+    with RasterFile.found_at(path, allowed).inspected() as (file, dataset):
         grid = own_grid(file, dataset, assume_crs)
         source, reason = describe_source(file, dataset, grid, wanted_bands)
         return Found(source, acquisition_date(dataset), tuple(_file_notes(date, dataset, source, reason)))
@@ -128,32 +132,31 @@ def _common_grid(first: Source, second: Source) -> Grid:
     return grid.crop(overlap(grid, second.grid, (first.file.path, second.file.path)))
 
 
-def _scene_date(found: Found, grid: Grid, resampling: str | None, mask: str | None) -> SceneDate:
+def _scene_date(found: Found, grid: Grid, resampling: str | None, mask: str | None, allowed: Allowed) -> SceneDate:
     source = found.source
     placement = place(source.grid, grid, resampling, source.file.path)
-    layer = None if mask is None else _mask_layer(mask, source, grid)
+    layer = None if mask is None else _mask_layer(mask, source, grid, allowed)
     return SceneDate(source, placement, layer, None, found.date)
 
 
-def _mask_layer(path: str, scene: Source, grid: Grid) -> MaskLayer:
+def _mask_layer(path: str, scene: Source, grid: Grid, allowed: Allowed) -> MaskLayer:
     """How a mask comes onto the grid; one without CRS, of its scene's size, lies on its scene's pixels.
 
     Raises `InputError` for masks that cannot be placed, or lie elsewhere.
     """
-    file = RasterFile.found_at(path)
-    with file.inspected() as dataset:
+    with RasterFile.found_at(path, allowed).inspected() as (file, dataset):
         own = own_grid(file, dataset, None)
         if own.crs is None or scene.grid.crs is None:
             if own.shape != scene.grid.shape:
                 raise InputError(
-                    f"{path}: has no CRS, and not the {scene.grid.width} x {scene.grid.height} pixels of "
+                    f"{file.path}: has no CRS, and not the {scene.grid.width} x {scene.grid.height} pixels of "
                     f"{scene.file.path}: give a mask of its scene's size, or one with a CRS"
                 )
             own = scene.grid
         source = mask_source(file, dataset, own)
     if own.crs is not None:
-        overlap(grid, own, (scene.file.path, path))
-    return MaskLayer(source, place(own, grid, "nearest", path))
+        overlap(grid, own, (scene.file.path, source.file.path))
+    return MaskLayer(source, place(own, grid, "nearest", source.file.path))
 
 
 def _placement_notes(pair: ScenePair, options: SceneOptions) -> Iterator[str]:

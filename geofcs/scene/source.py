@@ -18,7 +18,8 @@ from rasterio.windows import Window
 from geofcs.errors import InputError
 from geofcs.grid import Grid
 from geofcs.scene.bands import FileBands, choose_bands
-from geofcs.scene.files import READ_FAILURES, RasterFile, read_failure
+from geofcs.scene.files import RasterFile
+from geofcs.scene.handle import Handle, Layers
 
 MOST_BLOCK_BYTES = 2**30
 """An internal tile is decoded as a whole: beyond this a single window would take the machine's memory."""
@@ -95,9 +96,9 @@ class OpenSource:
 
     def __init__(self, source: Source) -> None:
         self.source = source
-        self._dataset = source.file.open_again()
+        self._handle = Handle(source.file)
         self._float = np.float32 if source.dtype in EXACT_IN_FLOAT32 else np.float64
-        self._colours = _colour_table(self._dataset, source.bands[0]) if source.palette else None
+        self._colours = _colour_table(self._handle.dataset, source.bands[0]) if source.palette else None
 
     def __enter__(self) -> OpenSource:
         return self
@@ -105,28 +106,36 @@ class OpenSource:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._dataset.close()
+        self._handle.close()
 
     def read(self, window: Window) -> Pixels:
         """The pixels of a window inside the raster; `SourceError` if they cannot be read."""
-        try:
-            stored = self._dataset.read(self.source.bands, window=window)
-            valid = self._valid(stored, window)
-        except READ_FAILURES as error:
-            raise read_failure(self.source.file.path, window_text(window), error) from error
-        return Pixels(self._values(stored), valid)
 
-    def _valid(self, stored: npt.NDArray[Any], window: Window) -> npt.NDArray[np.bool_] | None:
+        def take(dataset: DatasetReader) -> Layers:
+            return self._stored(dataset, window)
+
+        bands = (*self.source.bands, *([] if self.source.alpha is None else [self.source.alpha]))
+        stored, *masks = self._handle.read(bands, bool(self.source.mask_bands), take, window, window_text(window))
+        return Pixels(self._values(stored), self._valid(stored, masks))
+
+    def _stored(self, dataset: DatasetReader, window: Window) -> Layers:
+        """What the file holds: the bands, then alpha and masks, if they count."""
+        source = self.source
+        layers = [dataset.read(source.bands, window=window)]
+        if source.alpha is not None:
+            layers.append(dataset.read(source.alpha, window=window))
+        if source.mask_bands:
+            layers.append(dataset.read_masks(source.mask_bands, window=window))
+        return tuple(layers)
+
+    def _valid(self, stored: npt.NDArray[Any], masks: list[npt.NDArray[Any]]) -> npt.NDArray[np.bool_] | None:
         """Where all bands are valid, or None where nothing could make them otherwise."""
         source, marks = self.source, []
         if source.nodata is not None:
             marks.append((stored != _as_stored(source.nodata, stored.dtype)).all(axis=0))
         if np.issubdtype(stored.dtype, np.floating):
             marks.append(np.isfinite(stored).all(axis=0))
-        if source.alpha is not None:
-            marks.append(self._dataset.read(source.alpha, window=window) != 0)
-        if source.mask_bands:
-            marks.append((self._dataset.read_masks(source.mask_bands, window=window) != 0).all(axis=0))
+        marks += [(mask.reshape(-1, *mask.shape[-2:]) != 0).all(axis=0) for mask in masks]
         return np.logical_and.reduce(marks) if marks else None
 
     def _values(self, stored: npt.NDArray[Any]) -> npt.NDArray[np.floating]:

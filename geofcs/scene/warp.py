@@ -146,7 +146,7 @@ class WarpedReader:
             values = self._warped(pixels.values, wanted, cell, self._kernel.method, nodata)
             inside = self._warped(pixels.validity[None].astype(np.uint8), wanted, cell, Resampling.nearest, None)
         except READ_FAILURES as error:
-            raise read_failure(self._source.source.file.path, window_text(wanted), error) from error
+            raise read_failure(self._source.source.file, window_text(wanted), error) from error
         valid = (inside[0] != 0) & np.isfinite(values).all(axis=0)
         return Pixels(values, None if valid.all() else valid)
 

@@ -175,8 +175,7 @@ def labels_in(codes: Codes, scheme: ClassScheme) -> tuple[Image, Image, Image]:
 def _raster_truth(
     path: Path, grid: Grid, scheme: ClassScheme | None, changed_value: int | None, scene: str
 ) -> RasterTruth:
-    file = RasterFile.found_at(str(path))
-    with file.inspected() as dataset:
+    with RasterFile.found_at(str(path)).inspected() as (file, dataset):
         own = own_grid(file, dataset, None)
         if own.crs is None:
             if own.shape != grid.shape:
