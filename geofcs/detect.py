@@ -24,6 +24,8 @@ from geofcs.oddities import Oddities
 from geofcs.plan import DetectPlan, DetectRequest, make_plan
 from geofcs.raster import Product, products_of, write_products
 from geofcs.records import fingerprint
+from geofcs.remote import parse_address
+from geofcs.remote.address import ARCHIVES
 from geofcs.report import versions
 from geofcs.schedule import Outcome, local_team, run_blocks
 from geofcs.space import Space
@@ -56,7 +58,8 @@ def inputs_of(request: DetectRequest) -> list[Path]:
     """Every path that the run reads; URLs and coordinates lie nowhere and harm nothing."""
     scene = request.scene
     named = (request.t1, request.t2, request.weights, scene.mask_t1, scene.mask_t2, scene.aoi)
-    return [Path(path) for path in named if path is not None]
+    addresses = [parse_address(str(text), tuple(ARCHIVES)) for text in named if text is not None]
+    return [Path(address.rest) for address in addresses if address.is_local]
 
 
 def computed_here(crew: Crew, stop: Stop) -> Compute:
@@ -105,6 +108,7 @@ def _computed(
     """Make every product that is not finished; returns what run.json says, the outputs aside."""
     with clock.stage("tiles"):
         counts, oddities = _compute_strips(plan, journal, blocks, listener, compute)
+        plan.pair.check_unchanged()
     with clock.stage("rasters"):
         _write_rasters(plan, journal, blocks, listener, anew=counts.strips_written > 0)
     with clock.stage("polygons"):

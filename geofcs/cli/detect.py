@@ -30,6 +30,8 @@ def detect(
     resampling: options.Resampling = None,
     assume_crs: options.AssumeCrs = None,
     assume_aligned: options.AssumeAligned = False,
+    allow_driver: options.AllowDrivers = None,
+    allow_source: options.AllowSources = None,
     threshold: options.Threshold = 0.5,
     tile: options.Tile = None,
     overlap: options.Overlap = None,
@@ -61,12 +63,14 @@ def detect(
     from geofcs.detect import detect as run
     from geofcs.model.shipped import named_or_shipped
     from geofcs.plan import DetectRequest
+    from geofcs.remote import stem_of
     from geofcs.scene import SceneOptions
 
-    folder = out or Path(f"{Path(t1).stem}_{Path(t2).stem}_change")
+    folder = out or Path(f"{stem_of(t1)}_{stem_of(t2)}_change")
     scene = SceneOptions(
         bands=bands, bands_t1=bands_t1, bands_t2=bands_t2, aoi=aoi, mask_t1=mask_t1, mask_t2=mask_t2, scale=scale,
         scale_per_date=scale_per_date, resampling=resampling, assume_crs=assume_crs, assume_aligned=assume_aligned,
+        allow_drivers=tuple(allow_driver or ()), allow_sources=tuple(allow_source or ()),
     )  # fmt: skip
     request = DetectRequest(
         t1=t1, t2=t2, out=folder.absolute(), weights=named_or_shipped(weights), scene=scene, tile=tile,

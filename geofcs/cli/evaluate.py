@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 PAIRS, SCENE, OUTPUT = "Which pairs", "One scene", "What is written"
 
 Weights = Annotated[
-    list[Path] | None,
+    list[str] | None,
     Option(
         help="The model, a .safetensors file. Several, each with its --weights, are compared. "
         "Default: the small one in the package."
@@ -106,11 +106,12 @@ def evaluate(
     from geofcs.evaluation.folder import FolderRequest
     from geofcs.evaluation.scene import SceneRequest
     from geofcs.model.shipped import named_or_shipped
+    from geofcs.remote import stem_of
     from geofcs.scene import SceneOptions
 
     if scene is None and dataset is None and data is None:
         raise UsageError("say what to measure on: --data FOLDER, --dataset NAME, or --scene T1 T2 --truth FILE")
-    models = weights or [named_or_shipped(None)]
+    models = [named_or_shipped(each) for each in weights or []] or [named_or_shipped(None)]
     if scene is None:
         request = FolderRequest(
             weights=models[0], dataset=dataset, data=data, classes=classes, split=split, protocol=protocol,
@@ -132,7 +133,7 @@ def evaluate(
         changed_value=changed_value, protocol=protocol, threshold=threshold, tile=tile, overlap=overlap, batch=batch,
         device=device, precision=precision.value, tta=tta,
     )  # fmt: skip
-    place = out or _default_out(models, Path(scene[0]).stem)
+    place = out or _default_out(models, stem_of(scene[0]))
     scene_requests = [replace(scene_request, weights=each) for each in models]
     _run(partial(_on_scene, scene_requests, panels), place, overwrite=overwrite, quiet=quiet)
 

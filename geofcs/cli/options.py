@@ -38,7 +38,7 @@ class TileError(StrEnum):
 T1 = Annotated[str, Argument(metavar="T1", help="The earlier scene, a GeoTIFF; its pixels are the grid.")]
 T2 = Annotated[str, Argument(metavar="T2", help="The later scene, a GeoTIFF on any grid.")]
 Weights = Annotated[
-    Path | None,
+    str | None,
     Option(help="Trained weights, a .safetensors file; see geofcs weights. Default: the small ones in the package."),
 ]
 
@@ -74,6 +74,22 @@ Resampling = Annotated[
 ]
 AssumeCrs = Annotated[
     str | None, Option(help="The CRS of every scene that has none, as EPSG:32631.", rich_help_panel=GRID)
+]
+AllowDrivers = Annotated[
+    list[str] | None,
+    Option(
+        "--allow-driver",
+        help="Also read by this GDAL driver (VRT, JP2OpenJPEG), or in a zip, tar or gzip. Repeat for more.",
+        rich_help_panel=GRID,
+    ),
+]
+AllowSources = Annotated[
+    list[str] | None,
+    Option(
+        "--allow-source",
+        help="A folder or address that a VRT may point into, besides its own folder. Repeat for more.",
+        rich_help_panel=GRID,
+    ),
 ]
 AssumeAligned = Annotated[
     bool, Option("--assume-aligned", help="Compare two equal images without CRS.", rich_help_panel=GRID)

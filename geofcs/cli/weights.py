@@ -75,7 +75,7 @@ def export(
 @app.command()
 def show(
     path: Annotated[
-        Path | None,
+        str | None,
         Argument(metavar="WEIGHTS", help="A .safetensors file that geofcs wrote. Default: the one in the package."),
     ] = None,
 ) -> None:

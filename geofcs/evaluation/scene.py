@@ -31,6 +31,7 @@ from geofcs.model.maps import Maps
 from geofcs.model.weights import WeightsInfo, read_weights_info
 from geofcs.plan import DetectRequest
 from geofcs.raster import INTERNAL_TILE
+from geofcs.remote import parse_address
 from geofcs.scene import SceneOptions, ScenePair, plan_pair
 from geofcs.training.data import Sample
 from geofcs.training.data.truth import Truth, labels_in, plan_truth
@@ -80,7 +81,7 @@ def measure_scene(request: SceneRequest, listener: Listener, maps: Path, picture
     info = read_weights_info(request.weights)
     classes = None if request.classes in (None, BINARY.name) else scheme_named(str(request.classes))
     truth = plan_truth(
-        request.truth, pair.grid, classes or info.classes, changed_value=request.changed_value, scene=request.t1
+        request.truth, pair.grid, classes or info.classes, changed_value=request.changed_value, scene=pair.t1.path
     )
     scheme = common_scheme(info.classes, BINARY if request.classes == BINARY.name else truth.scheme)
     began = time.perf_counter()
@@ -95,7 +96,7 @@ def measure_scene(request: SceneRequest, listener: Listener, maps: Path, picture
         add(metrics, said, Batch([sample]).labels(scheme))
         painter.add(sample, said.at(0))
         listener.advance(1)
-    title = f"{request.weights.name} on {Path(request.t1).name} and {Path(request.t2).name}"
+    title = f"{request.weights.name} on {pair.t1.source.file.name} and {pair.t2.source.file.name}"
     report = report_of(metrics, protocols, scheme, title, _about(request, run))
     return Measured(report, parameter_count(info.config), speed, "Mpx/s")
 
@@ -152,7 +153,7 @@ def _about(request: SceneRequest, run: dict[str, Any]) -> dict[str, Any]:
         "weights": request.weights.name,
         "weights_sha256": plan["weights"]["sha256"],
         "trained": run["weights"]["trained"],
-        "scene": f"{request.t1}, {request.t2}",
+        "scene": f"{parse_address(request.t1).shown}, {parse_address(request.t2).shown}",
         "truth": str(request.truth),
         "images": f"windows of {WINDOW} pixels; OA, pooled is that of the whole scene",
         "maps": f"as geofcs detect writes them: changed above a score of {request.threshold:g}, then the highest class",

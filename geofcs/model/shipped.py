@@ -14,10 +14,17 @@ CARD = "docs/weights.md"
 """What they are good for and not: their model card, in the project's documentation."""
 
 
-def named_or_shipped(named: Path | None) -> Path:
-    """The weights file that was named, else the one inside the package; raises `UsageError` where there is neither."""
+def named_or_shipped(named: str | None) -> Path:
+    """The weights file that was named, else the one inside the package; raises `UsageError` where there is neither.
+
+    One at https://, s3://, gs:// or az:// is fetched and kept in the user's cache folder: `InputError` or
+    `SourceError` if it is not to be had. What it holds is checked by its own hash whenever it is loaded.
+    """
     if named is not None:
-        return named
+        from geofcs.remote import cache_folder, fetched, parse_address  # brings rasterio, which the model does without
+
+        address = parse_address(named)
+        return Path(named) if address.is_local else fetched(address, cache_folder() / "weights")
     if not SHIPPED.is_file():
         raise UsageError(
             "no weights lie inside this package: name a file, as in --weights FILE; geofcs weights import makes one"

@@ -95,6 +95,11 @@ def parse_address(text: str, archives: tuple[str, ...] = ()) -> Address:
     return Address(scheme, rest)
 
 
+def stem_of(text: str) -> str:
+    """The name of a file without folder, ending and secrets; errors as in `parse_address`."""
+    return Path(parse_address(text, tuple(ARCHIVES)).name).stem
+
+
 def _check_complete(scheme: str, rest: str) -> None:
     host, _, path = rest.partition("?")[0].partition("/") if scheme in WEB else rest.partition("/")
     if not host.rpartition("@")[2] or not path:

@@ -106,8 +106,8 @@ def _refused(address: Address, status: int) -> InputError:
     if status in MISSING:
         return InputError(f"{address.shown}: no such file on the server (HTTP {status}): check the address")
     return InputError(
-        f"{address.shown}: access is refused (HTTP {status}): check user and permissions, or whether a signed address has "
-        "expired; with a fresh one the same command goes on"
+        f"{address.shown}: access is refused (HTTP {status}): check user and permissions, or whether a signed address "
+        "has expired; with a fresh one the same command goes on"
     )
 
 

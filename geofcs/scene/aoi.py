@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -18,8 +19,10 @@ from shapely.geometry.base import BaseGeometry
 
 from geofcs.errors import InputError, UsageError
 from geofcs.grid import Grid, applied
+from geofcs.remote import parse_address
 from geofcs.scene.alignment import bounds_text, crs_text, window_of_centres
 from geofcs.scene.options import numbers_in
+from geofcs.scene.vectors import local_vector
 
 SIDE_TESTED_BY_PIXEL = 64
 """Windows that the outline crosses are quartered down to this side before each pixel is tested."""
@@ -84,7 +87,9 @@ def cut_to_aoi(grid: Grid, text: str) -> tuple[Grid, Aoi]:
     `text` is a vector file, or bounds in the grid's CRS, or bounds with a CRS behind. Raises `InputError` for files
     that hold no polygons and areas outside the grid.
     """
-    shape, shape_crs = _bounds_shape(text, grid) or _file_shape(text)
+    bounds = _bounds_shape(text, grid)
+    shape, shape_crs = bounds or _file_shape(text)
+    text = text if bounds else parse_address(text).shown
     in_pixels = _in_pixels(shape, shape_crs, grid, text)
     window = None if in_pixels.is_empty else window_of_centres(in_pixels.bounds, grid)
     if window is None:
@@ -120,8 +125,17 @@ def _crs_of(grid: Grid) -> pyproj.CRS | None:
     return None if grid.crs is None else pyproj.CRS.from_wkt(grid.crs.to_wkt())
 
 
-def _file_shape(path: str) -> tuple[BaseGeometry, pyproj.CRS | None]:
+def _file_shape(text: str) -> tuple[BaseGeometry, pyproj.CRS | None]:
     """The union of a vector file's polygons, and its CRS."""
+    shown = parse_address(text).shown
+    try:
+        with local_vector(text) as path:
+            return _shape_in(path, shown)
+    except InputError as error:
+        raise InputError(f"--aoi {error}, or XMIN,YMIN,XMAX,YMAX") from error
+
+
+def _shape_in(path: Path, shown: str) -> tuple[BaseGeometry, pyproj.CRS | None]:
     try:
         meta, _, wkb, _ = read_vector(path, columns=[])
         shapes = shapely.from_wkb(wkb)
@@ -129,13 +143,12 @@ def _file_shape(path: str) -> tuple[BaseGeometry, pyproj.CRS | None]:
     except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, OSError, ValueError,
             pyproj.exceptions.CRSError, shapely.errors.ShapelyError) as error:  # fmt: skip
         raise InputError(
-            f"--aoi {path}: cannot be read as a vector file ({' '.join(str(error).split())}): give one with polygons, "
-            "or XMIN,YMIN,XMAX,YMAX"
+            f"{shown}: cannot be read as a vector file ({' '.join(str(error).split())}): give one with polygons"
         ) from error
     parts = shapely.get_parts(shapely.make_valid(shapes))
     polygons = parts[shapely.area(parts) > 0]
     if not len(polygons):
-        raise InputError(f"--aoi {path}: holds no polygons: give a file with some, or XMIN,YMIN,XMAX,YMAX")
+        raise InputError(f"{shown}: holds no polygons: give a file with some")
     return shapely.union_all(polygons), crs
 
 

@@ -18,7 +18,8 @@ from rasterio.windows import Window
 
 from geofcs.errors import InputError, SourceError
 from geofcs.remote.patience import attempts
-from geofcs.scene.files import GEOTIFF, READ_FAILURES, RasterFile, read_failure
+from geofcs.scene.files import READ_FAILURES, RasterFile, read_failure
+from geofcs.scene.formats import GEOTIFF
 from geofcs.scene.index import TileIndex
 
 Layers = tuple[npt.NDArray[Any], ...]

@@ -26,7 +26,7 @@ TRANSIENT = ("429", "500", "502", "503", "reset", "stall", "short", "wrong range
 
 @dataclass
 class Faults:
-    """Which requests fail, and how: each with `probability` by one of `kinds`, or as `pick` says of a request and its number."""
+    """Which requests fail, and how: each with `probability` by one of `kinds`, or as `pick` says."""
 
     kinds: tuple[str, ...] = ()
     probability: float = 0.0

@@ -27,6 +27,7 @@ from geofcs.grid import Grid, applied
 from geofcs.scene.alignment import Placement, overlap, place
 from geofcs.scene.files import RasterFile
 from geofcs.scene.source import PixelReader, Source, mask_source, own_grid
+from geofcs.scene.vectors import local_vector
 from geofcs.scene.warp import on_grid
 from geofcs.training.data.sample import Image
 
@@ -209,7 +210,12 @@ def _polygon_truth(path: Path, grid: Grid, scheme: ClassScheme | None) -> Polygo
     return PolygonTruth(tuple(shapely.to_wkb(shapes)), tuple(codes), classes)
 
 
-def _read_table(path: Path) -> gpd.GeoDataFrame:
+def _read_table(named: Path) -> gpd.GeoDataFrame:
+    with local_vector(str(named)) as path:
+        return _table_in(path)
+
+
+def _table_in(path: Path) -> gpd.GeoDataFrame:
     try:
         table = gpd.read_parquet(path) if path.suffix == ".parquet" else gpd.read_file(path, layer=_layer_of(path))
     except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, OSError, ValueError) as error:
