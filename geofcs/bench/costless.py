@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -26,8 +27,9 @@ CHANGED_BEYOND = 1.6
 
 @dataclass(frozen=True)
 class CostlessSource:
-    """Stands for a trained model of so many land covers; as small and picklable as `geofcs.scoring.ModelSource`."""
+    """Stands for the trained model that a run was planned with, as `geofcs.scoring.ModelSource` of so many covers."""
 
+    weights: Path
     tile: int
     covers: int
     device: str = "cpu"

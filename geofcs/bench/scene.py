@@ -126,7 +126,7 @@ def _detect(folder: Path, workers: int) -> dict[str, Any]:
     journal = Journal(request.out)
     with locked(journal.out) as lock:
         plan = make_plan(request)
-        costless = CostlessSource(plan.lattice.tile, len(SECOND.land_covers))
+        costless = CostlessSource(plan.source.weights, plan.lattice.tile, len(SECOND.land_covers))
         plan = replace(plan, source=costless)  # type: ignore[arg-type]  # no trained model, but all that is asked of one
         return carry_out(plan, request, journal, lock, Clock(), _Nobody(), computed_here(plan.crew, never))
 
