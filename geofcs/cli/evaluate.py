@@ -58,7 +58,7 @@ ChangedValue = Annotated[
     int | None, Option(help="The value that means changed in a truth raster, where it is not 1 or 255.",
                        rich_help_panel=SCENE),
 ]  # fmt: skip
-Protocol = Annotated[str, Option(help="per-date (the paper's), from-to, or both.")]
+Protocol = Annotated[str, Option(help="per-date (the paper's), from-to, both, or from-to-published.")]
 Panels = Annotated[int, Option(min=0, help="Pictures of so many pairs, spread over all.", rich_help_panel=OUTPUT)]
 Out = Annotated[
     Path | None, Option("-o", "--out", help="The output folder. Default: ./WEIGHTS_DATASET_eval.",

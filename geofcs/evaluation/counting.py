@@ -13,9 +13,10 @@ from geofcs.evaluation.report import Report
 from geofcs.model.maps import Maps
 from geofcs.training.losses import Labels
 from geofcs.training.metrics import MOST_CODES, ChangeMetrics
-from geofcs.training.quality import FROM_TO, PER_DATE, PROTOCOLS
+from geofcs.training.quality import FROM_TO, FROM_TO_PUBLISHED, PER_DATE, PROTOCOLS
 
 BOTH = "both"
+ALONE = (*PROTOCOLS, FROM_TO_PUBLISHED)
 
 MOST_KEPT_BYTES = 10**9
 """Beyond this, images' own from-to matrices are not kept, and from-to numbers have no intervals."""
@@ -25,8 +26,8 @@ def protocols_named(name: str) -> tuple[str, ...]:
     """The protocols that an option stands for; `InputError` for an unknown one."""
     if name == BOTH:
         return PROTOCOLS
-    if name not in PROTOCOLS:
-        raise InputError(f"--protocol {name}: is not known; choose one of {', '.join((*PROTOCOLS, BOTH))}")
+    if name not in ALONE:
+        raise InputError(f"--protocol {name}: is not known; choose one of {', '.join((*ALONE, BOTH))}")
     return (name,)
 
 
@@ -37,8 +38,9 @@ def metrics_for(
     if scheme.is_binary:
         return {PER_DATE: ChangeMetrics(scheme.count, keep_images=True).to(device)}
     codes = len(scheme.transitions) + 1
-    wanted = [each for each in PROTOCOLS if each in protocols or (each == FROM_TO and codes <= MOST_CODES)]
-    kept = {PER_DATE: True, FROM_TO: FROM_TO in protocols and 8 * images * codes**2 < MOST_KEPT_BYTES}
+    wanted = [each for each in ALONE if each in protocols or (each == FROM_TO and codes <= MOST_CODES)]
+    fits = 8 * images * codes**2 < MOST_KEPT_BYTES
+    kept = {each: each in protocols and (fits or each == PER_DATE) for each in wanted}
     return {each: ChangeMetrics(scheme.count, each, keep_images=kept[each]).to(device) for each in wanted}
 
 

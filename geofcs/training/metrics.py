@@ -16,6 +16,7 @@ from geofcs.training.losses import CHANGED, Labels
 from geofcs.training.quality import (
     BINARY_CHANGE,
     FROM_TO,
+    FROM_TO_PUBLISHED,
     PER_DATE,
     PROTOCOLS,
     Quality,
@@ -47,7 +48,8 @@ class ChangeMetrics(Metric):
     """The quality of change maps over all images, by one protocol.
 
     "per-date": the class maps of both dates, no change being 0, enter one (K, K) matrix. "from-to": each pixel's code
-    1 + (a - 1)(K - 1) + (b - 1), or 0 where either date says 0, enters one of ((K - 1)^2 + 1) a side. Binary maps
+    1 + (a - 1)(K - 1) + (b - 1), or 0 where either date says 0, enters one of ((K - 1)^2 + 1) a side; in
+    "from-to-published" a predicted 0 makes what it makes in ChangeMamba's evaluation. Binary maps
     (`classes` 1) know only changed and unchanged, whichever protocol. OA is the mean over images of an image's share of
     right pixels (of both dates' mean, per date), as published.
 
@@ -68,12 +70,13 @@ class ChangeMetrics(Metric):
 
     def __init__(self, classes: int, protocol: str = PER_DATE, *, keep_images: bool = False) -> None:
         super().__init__()
-        if protocol not in PROTOCOLS:
-            raise InputError(f"no protocol is called {protocol!r}; known are {', '.join(PROTOCOLS)}")
+        known = (*PROTOCOLS, FROM_TO_PUBLISHED)
+        if protocol not in known:
+            raise InputError(f"no protocol is called {protocol!r}; known are {', '.join(known)}")
         self.protocol = BINARY_CHANGE if classes == 1 else protocol
         self.keep_images = keep_images
         self._covers = classes - 1
-        self._side = {BINARY_CHANGE: 2, PER_DATE: classes, FROM_TO: self._covers**2 + 1}[self.protocol]
+        self._side = {BINARY_CHANGE: 2, PER_DATE: classes}.get(self.protocol, self._covers**2 + 1)
         if self._side > MOST_CODES:
             raise InputError(f"{self._side} from-to codes are too many for one matrix: use the protocol {PER_DATE}")
         self.add_state("matrix", torch.zeros((self._side, self._side), dtype=torch.int64), "sum")
@@ -127,7 +130,10 @@ class ChangeMetrics(Metric):
         if self.protocol == PER_DATE:
             pairs = ((predicted.t1, labels.t1), (predicted.t2, labels.t2))
             return torch.stack([self._matrices(said, _where_changed(truth, labels.change)) for said, truth in pairs])
-        said, _ = self._codes(predicted.t1.long(), predicted.t2.long())
+        if self.protocol == FROM_TO_PUBLISHED:
+            said = self._aliased_codes(predicted.t1.long(), predicted.t2.long(), predicted.change == CHANGED)
+        else:
+            said, _ = self._codes(predicted.t1.long(), predicted.t2.long())
         truth, no_code = self._codes(_where_changed(labels.t1, labels.change), _where_changed(labels.t2, labels.change))
         no_code &= labels.change == CHANGED
         self.undefined += no_code.sum()
@@ -138,6 +144,19 @@ class ChangeMetrics(Metric):
         no_code = (before == NO_CHANGE) | (after == NO_CHANGE)
         codes = torch.where(no_code, NO_CHANGE, 1 + (before - 1) * self._covers + (after - 1))
         return torch.where((before == IGNORE) | (after == IGNORE), IGNORE_CODE, codes), no_code
+
+    def _aliased_codes(self, before: Tensor, after: Tensor, changed: Tensor) -> Tensor:
+        """Codes of maps as published, where 0 counts like any class and so yields the code of another transition.
+
+        At T2 it is the last class after the one before; at T1 the code is negative, where the published code stops.
+        """
+        codes = torch.where(changed, 1 + (before - 1) * self._covers + (after - 1), NO_CHANGE)
+        if bool((codes < 0).any()):
+            raise InputError(
+                f"{int((codes < 0).sum())} changed pixels are called class 0 at T1, for which the published evaluation "
+                f"has no number: use the protocol {FROM_TO}"
+            )
+        return codes
 
     def _matrices(self, said: Tensor, truth: Tensor, ignored: int = IGNORE) -> Tensor:
         """(b, C, C) counts of (b, h, w) pairs of numbers, where the truth is not ignored."""

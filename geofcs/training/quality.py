@@ -15,6 +15,8 @@ Values = npt.NDArray[np.float64]
 
 PER_DATE, FROM_TO, BINARY_CHANGE = "per-date", "from-to", "binary"
 PROTOCOLS = (PER_DATE, FROM_TO)
+FROM_TO_PUBLISHED = "from-to-published"
+"""From-to as ChangeMamba's evaluation counts it, with what happens there where a changed pixel is called class 0."""
 
 SCD_NUMBERS = (
     "oa", "oa_pooled", "f_scd", "miou", "sek", "kappa0", "kappa", "iou_changed", "iou_unchanged", "precision",

@@ -16,7 +16,15 @@ from geofcs.model.interface import Logits
 from geofcs.model.maps import Maps, maps_of
 from geofcs.training.losses import Labels
 from geofcs.training.metrics import ChangeMetrics
-from geofcs.training.quality import FROM_TO, PER_DATE, Quality, drawn_numbers, interval_of, numbers_of
+from geofcs.training.quality import (
+    FROM_TO,
+    FROM_TO_PUBLISHED,
+    PER_DATE,
+    Quality,
+    drawn_numbers,
+    interval_of,
+    numbers_of,
+)
 from tests.model.conformance import case
 
 NUMBERS = ("f_scd", "miou", "sek", "oa")
@@ -76,16 +84,39 @@ def test_from_to_numbers_of_the_same_maps_are_the_published_ones(name: str) -> N
         assert getattr(quality, number) == pytest.approx(float(numbers[f"from_to_{number}"]), abs=1e-9), number
 
 
-@pytest.mark.parametrize("name", ["metric_fromto_second", "metric_fromto_landsat", "metric_fromto_perfect"])
-def test_from_to_numbers_of_changemamba_are_the_published_ones(name: str) -> None:
+FROM_TO_CASES = [
+    *((name, FROM_TO) for name in ("metric_fromto_second", "metric_fromto_landsat", "metric_fromto_perfect")),
+    ("metric_fromto_second", FROM_TO_PUBLISHED),
+    ("metric_fromto_alias", FROM_TO_PUBLISHED),
+]
+
+
+@pytest.mark.parametrize(("name", "protocol"), FROM_TO_CASES)
+def test_from_to_numbers_of_changemamba_are_the_published_ones(name: str, protocol: str) -> None:
     numbers = arrays(name)
     change = numbers["pred_change"]
     maps = Maps(change, numbers["pred_t1"] * change, numbers["pred_t2"] * change)
     labels = Labels(numbers["label_change"], numbers["label_t1"], numbers["label_t2"])
-    quality = measured(maps, labels, int(numbers["num_classes"]), FROM_TO)
+    quality = measured(maps, labels, int(numbers["num_classes"]), protocol)
     assert quality.kappa0 == pytest.approx(float(numbers["kappa_n0"]), abs=1e-9)
     for number in NUMBERS:
         assert getattr(quality, number) == pytest.approx(float(numbers[number]), abs=1e-9), number
+
+
+def test_a_zero_called_at_t2_is_another_transition_only_where_counted_as_published() -> None:
+    one = torch.tensor([[[1]]])
+    maps, labels = Maps(one, one + 1, 0 * one), Labels(one, one + 1, one)
+    ours, published = (measured(maps, labels, 7, protocol).matrix for protocol in (FROM_TO, FROM_TO_PUBLISHED))
+    truth = 1 + 1 * 6 + 0  # from 2 to 1
+    assert ours[0, truth] == published[6, truth] == 1  # 6 is from 1 to 6
+
+
+def test_a_zero_called_at_t1_has_no_published_number_unless_it_is_no_change() -> None:
+    one = torch.tensor([[[1]]])
+    labels = Labels(one, one, one)
+    with pytest.raises(InputError, match=r"1 changed pixels are called class 0 at T1.*use the protocol from-to$"):
+        measured(Maps(one, 0 * one, one), labels, 7, FROM_TO_PUBLISHED)
+    assert measured(Maps(one, 0 * one, 6 * one), labels, 7, FROM_TO_PUBLISHED).matrix[0, 1] == 1
 
 
 def test_maps_from_logits_are_the_published_ones() -> None:
