@@ -339,7 +339,7 @@ def resnet_config(content: dict[str, Any]) -> ResNetConfig:
 FIXED_BYTES = 20_000_000
 FLOATS_PER_WIDTH = 36
 FLOATS_PER_CLASS = 32
-FLOATS_PER_DECODER_WIDTH = 36
+FLOATS_PER_DECODER_WIDTH = 45
 SCANNET_FLOATS_PER_WIDTH = 36
 """Memory of a model call, fitted to peaks measured on a CPU; see `activation_bytes`."""
 
@@ -349,9 +349,10 @@ def activation_bytes(config: ChangeConfig, tile: int, batch: int) -> int:
 
     What does not grow, and per position of the stride-4 map the config's `activations`. Mamba-FCS has 36 per channel
     (features of both dates, guides, an MLP's hidden layer, the convolutions' scratch) and 32 per class (logits and
-    scores of 16 pixels). Peaks of resident
-    memory as measured, and the formula's, in MB: `pico` at 512 pixels 90 to 111 (91), two of them 135 to 172 (163), at
-    768 182 to 208 (180), width 48 at 512 137 (148), Tiny at 512 257 (261), Base at 512 294 (337).
+    scores of 16 pixels). Peaks of resident memory as measured, and the formula's, in MB: `pico` at 512 pixels 90 to 111
+    (91), two of them 135 to 172 (163), at 768 182 to 208 (180), width 48 at 512 137 (148), Tiny at 512 257 (261), Base
+    at 512 294 (337). ChangeMamba has 45 per channel of its decoders, whose maps are of both dates: two of `pico` at 512
+    182 to 241 (238), Tiny and Base at 512 270 to 361 (412).
     """
     positions = batch * math.ceil(tile / 4) ** 2
     return FIXED_BYTES + 4 * positions * config.activations

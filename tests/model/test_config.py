@@ -13,18 +13,19 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from geofcs.errors import InputError
-from geofcs.model.build import build, parameter_count
+from geofcs.model.build import ARCHITECTURES, build, model_of, parameter_count
 from geofcs.model.config import (
     ENCODERS,
+    ChangeConfig,
     EncoderConfig,
-    MambaFCSConfig,
     activation_bytes,
+    changemamba,
+    changemamba_config,
     encoder_config,
     mamba_fcs,
     mamba_fcs_config,
     pico,
 )
-from geofcs.model.fcs import MambaFCS
 from tests.model.conformance import manifest
 
 
@@ -33,12 +34,12 @@ def scan_flops(x: tuple[int, ...], _factors: object, dt_weight: tuple[int, ...],
     return 2 * x[0] * x[2] * x[3] * prod(dt_weight)
 
 
-def gigaflops(config: MambaFCSConfig, tile: int) -> float:
+def gigaflops(config: ChangeConfig, tile: int) -> float:
     """Convolution and matrix products of one pair of tiles, 2 per multiply-add."""
     counting = FlopCounterMode(display=False, custom_mapping={torch.ops.geofcs.four_direction_scan: scan_flops})
     with FakeTensorMode(), torch.no_grad(), counting:
         images = torch.empty(1, 3, tile, tile)
-        MambaFCS(config).eval()(images, images)
+        model_of(config).eval()(images, images)
     return float(counting.get_total_flops() / 1e9)
 
 
@@ -58,6 +59,11 @@ def test_base_has_the_published_size() -> None:
     assert gigaflops(mamba_fcs("base", 7), 512) == pytest.approx(555, abs=1)
 
 
+def test_changemamba_of_base_size_takes_the_published_operations_and_its_small_one_is_small() -> None:
+    assert gigaflops(changemamba("base", 7), 512) == pytest.approx(450, abs=1)
+    assert parameter_count(changemamba("pico", 7)) < 6e6
+
+
 @pytest.mark.parametrize("name", ENCODERS)
 def test_every_published_encoder_makes_a_model(name: str) -> None:
     assert parameter_count(mamba_fcs(name, 5)) > parameter_count(ENCODERS[name]) > 20e6
@@ -73,6 +79,8 @@ def test_pico_comes_in_any_even_width(width: int) -> None:
 def test_a_config_survives_being_written_down() -> None:
     config = replace(pico(3, ratio=1.5), fft=False)
     assert mamba_fcs_config(asdict(config)) == config
+    rival = replace(changemamba("tiny", 5), decoder_width=24)
+    assert changemamba_config(asdict(rival)) == rival
     assert encoder_config(asdict(config.encoder)) == config.encoder
 
 
@@ -80,6 +88,8 @@ def test_a_config_survives_being_written_down() -> None:
     ("make", "said"),
     [
         (lambda: mamba_fcs("huge", 7), "tiny.*base"),
+        (lambda: changemamba("tiny-s1l8", 7), "pico, tiny, small, base"),
+        (lambda: replace(changemamba("tiny", 7), decoder_width=0), "width 0"),
         (lambda: EncoderConfig(23, (2, 2, 2, 2)), "even"),
         (lambda: EncoderConfig(24, (2, 0, 2, 2)), "one block"),
         (lambda: pico(0), "0 classes"),
@@ -92,15 +102,15 @@ def test_sizes_that_cannot_be_built_are_refused(make: type, said: str) -> None:
 
 PEAK = """
 import torch
-from geofcs.model.build import build
-from geofcs.model.config import pico
+from geofcs.model.build import ARCHITECTURES, build
 from geofcs.model.interface import scores_of
 
 def resident(kind):
     return next(int(line.split()[1]) * 1024 for line in open("/proc/self/status") if line.startswith(kind))
 
 torch.set_num_threads(1)
-model, images = build(pico(7), 0).eval(), torch.zeros(2, 3, 512, 512)
+config = ARCHITECTURES[{architecture!r}].sized("pico", 7)
+model, images = build(config, 0).eval(), torch.zeros(2, 3, 512, 512)
 with torch.inference_mode():
     model(images[:1, :, :64, :64], images[:1, :, :64, :64])  # loads libraries
 open("/proc/self/clear_refs", "w").write("5")  # the peak starts anew
@@ -112,6 +122,9 @@ print(resident("VmHWM") - before)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_a_tile_takes_about_the_memory_that_is_said() -> None:
-    peak = int(subprocess.run([sys.executable, "-c", PEAK], capture_output=True, text=True, check=True).stdout)
-    assert activation_bytes(pico(7), tile=512, batch=2) == pytest.approx(peak, rel=0.3)
+@pytest.mark.parametrize("architecture", ["mamba-fcs", "changemamba"])
+def test_a_tile_takes_about_the_memory_that_is_said(architecture: str) -> None:
+    script = PEAK.format(architecture=architecture)
+    peak = int(subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout)
+    config = ARCHITECTURES[architecture].sized("pico", 7)
+    assert activation_bytes(config, tile=512, batch=2) == pytest.approx(peak, rel=0.3)

@@ -28,6 +28,7 @@ class Silence:
     def __init__(self) -> None:
         self.notes: list[str] = []
         self.losses: list[float] = []
+        self.qualities: list[Quality] = []
 
     def note(self, sentence: str) -> None:
         self.notes.append(sentence)
@@ -37,7 +38,8 @@ class Silence:
     def step(self, iteration: int, loss: float, rate: float) -> None:  # noqa: ARG002
         self.losses.append(loss)
 
-    def judged(self, iteration: int, quality: Quality, is_best: bool) -> None: ...
+    def judged(self, iteration: int, quality: Quality, is_best: bool) -> None:  # noqa: ARG002
+        self.qualities.append(quality)
 
 
 def tiny(*settings: str) -> RunConfig:

@@ -10,12 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from geofcs.model.weights import load_weights
 from geofcs.training.config import read_config, recipe_file
 from geofcs.training.job import job_of, launched
 from geofcs.training.sets import sets_of
 from geofcs.training.start import starting_model
+from geofcs.training.train import train
 from geofcs.training.validate import Validation
-from tests.training.runs import left_by, run
+from tests.training.runs import Silence, left_by, never, run
 from tests.training.test_command import begun, resumed, wait_for
 
 pytestmark = pytest.mark.long
@@ -36,6 +38,28 @@ def test_forty_made_up_pairs_lift_sek_far_above_no_training_and_above_no_change_
     assert outcome.best is not None
     record_property("sek", {"untrained": untrained, "trained": outcome.best, "seconds": time.monotonic() - began})
     assert outcome.best > max(untrained, nothing_ever_changes) + 0.3
+
+
+RIVALS = {
+    "changemamba": (
+        "model.architecture=changemamba", "model.decoder_width=32", "loss.lovasz_change=0.75",
+        "loss.lovasz_cover=0.375", "loss.similarity=0.25", "loss.sek=0",
+    ),
+}  # fmt: skip
+"""Settings that make the small recipe a rival's, with its own loss."""
+
+
+@pytest.mark.parametrize("architecture", RIVALS)
+def test_a_minute_on_made_up_pairs_lowers_a_rivals_loss_and_lifts_its_sek(architecture: str, tmp_path: Path) -> None:
+    brief = ("train.device=cpu", "train.iterations=60", "validation.every=20", "output.tensorboard=false")
+    config = read_config(recipe_file("synthetic", "small"), [*RIVALS[architecture], *brief])
+    listener = Silence()
+    outcome = train(config, tmp_path / "run", listener, never, resume=False)
+    assert load_weights(tmp_path / "run" / "best.safetensors").info.architecture == architecture
+    assert sum(listener.losses[-10:]) < 0.7 * sum(listener.losses[:10])
+    seks = [quality.sek or 0.0 for quality in listener.qualities]
+    assert outcome.best == max(seks) > seks[0]
+    assert outcome.best > 0.15
 
 
 KILLS = 20
