@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 
 from geofcs.blocks import BlockCounts, BlockJob, give_up, oddities_of
-from geofcs.crew import Crew
 from geofcs.errors import ComputeError, InputError
 from geofcs.journal import Journal
 from geofcs.listener import Listener, Stop, StoppableListener, never
@@ -27,7 +26,7 @@ from geofcs.records import fingerprint
 from geofcs.remote import parse_address
 from geofcs.remote.address import ARCHIVES
 from geofcs.report import versions
-from geofcs.schedule import Outcome, local_team, run_blocks
+from geofcs.schedule import Cluster, Outcome, ThisMachine, run_blocks, site_of
 from geofcs.space import Space
 from geofcs.strips import strips_of
 from geofcs.tiles import Block
@@ -46,12 +45,12 @@ def detect(request: DetectRequest, listener: Listener, stop: Stop = never) -> di
     clock = Clock()
     journal = Journal(request.out.resolve())
     listener = StoppableListener(listener, stop)
-    with locked(journal.out) as lock:
+    with locked(journal.out) as lock, site_of(request.scheduler, listener) as site:
         journal.settle()
         journal.check_free(inputs_of(request), request.overwrite)
         with clock.stage("plan"):
-            plan = make_plan(request)
-        return carry_out(plan, request, journal, lock, clock, listener, computed_here(plan.crew, stop))
+            plan = make_plan(request, site)
+        return carry_out(plan, request, journal, lock, clock, listener, computed_at(site, plan, stop))
 
 
 def inputs_of(request: DetectRequest) -> list[Path]:
@@ -62,11 +61,11 @@ def inputs_of(request: DetectRequest) -> list[Path]:
     return [Path(address.rest) for address in addresses if address.is_local]
 
 
-def computed_here(crew: Crew, stop: Stop) -> Compute:
-    """Blocks computed by a crew of this machine that comes when there is something to do, and goes after it."""
+def computed_at(site: ThisMachine | Cluster, plan: DetectPlan, stop: Stop) -> Compute:
+    """Blocks computed by a crew that comes when there is something to do, and goes after it."""
 
     def compute(job: BlockJob, blocks: Sequence[Block], listener: Listener) -> Outcome:
-        with local_team(crew) as team:
+        with site.team(plan.crew, plan.source.device) as team:
             return run_blocks(team, job, blocks, listener, stop)
 
     return compute

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from geofcs.blocks import BlockJob
-from geofcs.crew import Crew, Need, gpu_crew, local_crew
-from geofcs.devices import Compute, gpus_of, settle
+from geofcs.crew import Crew, Need
+from geofcs.devices import Compute
 from geofcs.errors import InputError, UsageError
 from geofcs.model.config import activation_bytes
 from geofcs.model.weights import WeightsInfo, read_weights_info
@@ -104,17 +104,22 @@ class DetectPlan:
         }
 
 
-Foreman = Callable[[DetectRequest, Compute, Need], Crew]
-"""Who decides on the crew for a request, once it is known what it computes on and what a block needs."""
+class Site(Protocol):
+    """Where blocks are computed: this machine, or a cluster."""
+
+    def settle(self, device: str, precision: str) -> Compute:
+        """What the device and the precision that were asked for come to there."""
+        ...
+
+    def crew(self, request: DetectRequest, compute: Compute, need: Need) -> Crew:
+        """Who does the work of a request, once it is known what it computes on and what a block needs."""
+        ...
 
 
-def make_plan(
-    request: DetectRequest, settled: Callable[[str, str], Compute] = settle, foreman: Foreman | None = None
-) -> DetectPlan:
+def make_plan(request: DetectRequest, site: Site) -> DetectPlan:
     """Settle a request; the scenes come first, so that two places far apart are told before anything is loaded.
 
-    `settled` says what the device and the precision come to where the blocks will run, `foreman` who runs them; both
-    are this machine's if nothing is said. Raises `InputError` for whatever cannot be worked with.
+    Raises `InputError` for whatever cannot be worked with.
     """
     if not 0 < request.threshold < 1:
         raise InputError(f"--threshold {request.threshold}: is a probability between 0 and 1")
@@ -124,7 +129,7 @@ def make_plan(
     info = read_weights_info(request.weights)
     if request.landcover and info.classes.is_binary:
         raise InputError(f"{request.weights}: is a binary model and knows no land cover: leave out --landcover")
-    compute = settled(request.device, request.precision)
+    compute = site.settle(request.device, request.precision)
     tile = request.tile or info.tile
     overlap = tile // OVERLAP_SHARE if request.overlap is None else request.overlap
     lattice = Lattice.over(pair.grid.height, pair.grid.width, tile, overlap)
@@ -144,17 +149,8 @@ def make_plan(
         ),
         batch=batch,
         kernel=compute.kernel,
-        crew=(foreman or crew_here)(request, compute, need),
+        crew=site.crew(request, compute, need),
         threshold=request.threshold,
         landcover=request.landcover,
         on_tile_error=request.on_tile_error,
     )
-
-
-def crew_here(request: DetectRequest, compute: Compute, need: Need) -> Crew:
-    """The crew of this machine for a request. Raises `InputError` where it has too little memory."""
-    if compute.device == "cuda":
-        return gpu_crew(gpus_of(request.device), request.workers, request.worker_kind, need)
-    if compute.device != "cpu":
-        return Crew("threads", 1, request.workers or 1, need.threads)
-    return local_crew(request.workers, request.worker_kind, need)

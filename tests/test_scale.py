@@ -17,11 +17,12 @@ import resource, sys
 from dataclasses import replace
 from pathlib import Path
 
-from geofcs.detect import Clock, carry_out, computed_here
+from geofcs.detect import Clock, carry_out, computed_at
 from geofcs.journal import Journal
 from geofcs.listener import never
 from geofcs.lock import locked
 from geofcs.plan import DetectRequest, make_plan
+from geofcs.schedule import ThisMachine
 from geofcs.scoring import ModelSource
 from tests.stubs import Silent, StubScorer
 
@@ -34,11 +35,12 @@ class StubModel(ModelSource):
 folder, workers = Path(sys.argv[1]), int(sys.argv[2])
 scenes = str(folder / "t1.tif"), str(folder / "t2.tif")
 request = DetectRequest(*scenes, folder / "out", folder / "pico.safetensors", tile=512, workers=workers)
-plan = make_plan(request)
+site = ThisMachine()
+plan = make_plan(request, site)
 plan = replace(plan, source=StubModel(plan.source.weights, plan.source.sha256, "cpu", "fp32"))
 with locked(request.out) as lock:
     run = carry_out(
-        plan, request, Journal(request.out), lock, Clock(), Silent(), computed_here(plan.crew, never)
+        plan, request, Journal(request.out), lock, Clock(), Silent(), computed_at(site, plan, never)
     )
 assert run["counts"]["tiles_scored"] >= plan.lattice.count
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)

@@ -23,13 +23,14 @@ from geofcs.bench.costless import CostlessSource
 from geofcs.bench.setting import sizes_of
 from geofcs.bench.timing import Note
 from geofcs.classes import SECOND
-from geofcs.detect import Clock, carry_out, computed_here
+from geofcs.detect import Clock, carry_out, computed_at
 from geofcs.journal import Journal
 from geofcs.listener import never
 from geofcs.lock import locked
 from geofcs.model.build import build
 from geofcs.model.weights import save_weights
 from geofcs.plan import DetectRequest, make_plan
+from geofcs.schedule import ThisMachine
 
 WEIGHTS = "pico.safetensors"
 TILE = 512
@@ -125,10 +126,11 @@ def _detect(folder: Path, workers: int) -> dict[str, Any]:
     request = DetectRequest(t1, t2, folder / "out", folder / WEIGHTS, workers=workers, device="cpu")
     journal = Journal(request.out)
     with locked(journal.out) as lock:
-        plan = make_plan(request)
+        site = ThisMachine()
+        plan = make_plan(request, site)
         costless = CostlessSource(plan.source.weights, plan.lattice.tile, len(SECOND.land_covers))
         plan = replace(plan, source=costless)  # type: ignore[arg-type]  # no trained model, but all that is asked of one
-        return carry_out(plan, request, journal, lock, Clock(), _Nobody(), computed_here(plan.crew, never))
+        return carry_out(plan, request, journal, lock, Clock(), _Nobody(), computed_at(site, plan, never))
 
 
 class _Nobody:

@@ -42,6 +42,7 @@ def detect(
     threads: options.Threads = None,
     workers: options.Workers = None,
     worker_kind: options.WorkersAre = options.WorkerKind.AUTO,
+    scheduler: options.Scheduler = None,
     on_tile_error: options.OnTileError = options.TileError.FAIL,
     out: options.Out = None,
     landcover: options.Landcover = False,
@@ -76,8 +77,8 @@ def detect(
         t1=t1, t2=t2, out=folder.absolute(), weights=named_or_shipped(weights), scene=scene, tile=tile,
         overlap=overlap, threshold=threshold, batch=batch, device=device, precision=precision.value, tta=tta,
         threads=threads, workers=workers, worker_kind=worker_kind.value, on_tile_error=on_tile_error.value,
-        landcover=landcover, min_area=min_area, max_polygons=max_polygons, date_t1=date_t1, date_t2=date_t2,
-        overwrite=overwrite, restart=restart,
+        scheduler=scheduler, landcover=landcover, min_area=min_area, max_polygons=max_polygons, date_t1=date_t1,
+        date_t2=date_t2, overwrite=overwrite, restart=restart,
     )  # fmt: skip
     with listener_for(quiet=quiet, as_json=json) as listener, stopping_cleanly() as stop:
         record = run(request, listener, stop)

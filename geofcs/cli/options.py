@@ -130,6 +130,14 @@ WorkersAre = Annotated[
     WorkerKind,
     Option("--worker-kind", help="Threads of one process, or processes. Default: as is faster.", rich_help_panel=TILES),
 ]
+Scheduler = Annotated[
+    str | None,
+    Option(
+        metavar="ADDRESS",
+        help="Compute on the Dask cluster of this scheduler, tls://HOST:PORT or tcp://HOST:PORT (docs/cluster.md).",
+        rich_help_panel=TILES,
+    ),
+]
 OnTileError = Annotated[
     TileError,
     Option(help="Tiles that cannot be computed end the run, or become nodata (exit code 7).", rich_help_panel=TILES),

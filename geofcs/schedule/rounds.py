@@ -16,6 +16,7 @@ from geofcs.blocks import BlockCounts, BlockJob
 from geofcs.errors import ComputeError, SourceError, StoppedError
 from geofcs.listener import Listener, Stop
 from geofcs.schedule.task import forget_run, run_task, stop_run
+from geofcs.schedule.terms import Terms, terms_for
 from geofcs.tiles import Block
 
 TICK = 0.1
@@ -46,6 +47,8 @@ class Team:
 
     client: Client
     resources: dict[str, float] | None = None
+    inspect: Callable[[Terms, BlockJob], None] | None = None
+    """Looks at each of them before a job begins; None where they are this machine's."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,11 @@ def run_blocks(
     The first block that fails stops the others at their next batch, and its `GeofcsError` is raised here.
     `StoppedError` when `stop` says so: then strips under way are finished, if that takes no more than eight seconds.
     """
-    return _Round(team, job, blocks, listener, stop, silence).run()
+    if team.inspect is None:
+        return _Round(team, job, blocks, listener, stop, silence, None).run()
+    with terms_for(job) as terms:
+        team.inspect(terms, job)
+        return _Round(team, job, blocks, listener, stop, silence, terms).run()
 
 
 class _Round:
@@ -81,8 +88,9 @@ class _Round:
         listener: Listener,
         stop: Stop,
         silence: float,
+        terms: Terms | None,
     ) -> None:
-        self._team, self._job, self._blocks = team, job, blocks
+        self._team, self._job, self._blocks, self._terms = team, job, blocks, terms
         self._listener, self._stop = listener, stop
         self._run = uuid.uuid4().hex
         self._news: SimpleQueue[Future[BlockCounts] | list[int]] = SimpleQueue()
@@ -118,7 +126,7 @@ class _Round:
     def _submit(self, number: int) -> None:
         key = f"geofcs-block-{number}-{uuid.uuid4().hex}"
         future = self._team.client.submit(
-            run_task, self._blocks[number], number, self._job, self._run,
+            run_task, self._blocks[number], number, self._job, self._run, self._terms,
             key=key, resources=self._team.resources, retries=0, pure=False,
         )  # fmt: skip
         self._pending[key] = number, future

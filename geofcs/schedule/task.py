@@ -10,6 +10,7 @@ from distributed import Worker, get_worker
 
 from geofcs.blocks import BlockCounts, BlockJob, run_block
 from geofcs.errors import ComputeError, StoppedError
+from geofcs.schedule.terms import Terms, insist
 from geofcs.tiles import Block
 
 SECONDS_BETWEEN_NEWS = 0.3
@@ -55,11 +56,16 @@ class Reporter:
             raise StoppedError("the block was stopped after a strip")
 
 
-def run_task(block: Block, number: int, job: BlockJob, run: str) -> BlockCounts:
-    """Run a block on a Dask worker; raises what `run_block` raises, and `StoppedError`."""
+def run_task(block: Block, number: int, job: BlockJob, run: str, terms: Terms | None) -> BlockCounts:
+    """Run a block on a Dask worker, which must meet the terms if there are any.
+
+    Raises what `run_block` raises, `InputError` and `StoppedError`.
+    """
     worker = get_worker()
     reporter = Reporter(worker, run, number)
     reporter.strip_done()
+    if terms is not None:
+        insist(terms, job)
     try:
         return run_block(job, block, reporter)
     except torch.AcceleratorError as error:

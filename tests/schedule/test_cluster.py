@@ -1,0 +1,190 @@
+"""Blocks on an existing cluster: separate scheduler and worker processes on loopback; what speaks against a worker."""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import dask
+import pytest
+
+from geofcs.crew import Crew
+from geofcs.errors import ComputeError, InputError, SourceError, UsageError
+from geofcs.listener import never
+from geofcs.schedule import joined, run_blocks
+from geofcs.schedule.cluster import GPU
+from geofcs.schedule.terms import Terms, differing, objections, terms_for
+from tests.schedule.processes import ProcessCluster, kill_one, process_cluster, when
+from tests.schedule.scorers import SlowSource, WitnessSource
+from tests.stubs import Silent, StubPair, StubReader
+from tests.test_blocks import mosaic, run, stub_job
+
+CREW = Crew("cluster", 2, 1, 1)
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProcessCluster]:
+    """Two workers, one of which says that it has a GPU."""
+    with process_cluster(tmp_path_factory.mktemp("cluster")) as processes:
+        processes.start_worker("--no-nanny", "--resources", f"{GPU}=1")
+        processes.start_worker("--no-nanny")
+        yield processes
+
+
+def test_what_a_gpu_is_asked_for_runs_where_there_is_one(tmp_path: Path, cluster: ProcessCluster) -> None:
+    (tmp_path / "found").mkdir()
+    job = replace(stub_job(tmp_path / "strips"), scorer=WitnessSource(400, tmp_path / "found"))
+    blocks = job.lattice.blocks(2, 3)
+    with joined(cluster.address, Silent()) as site:
+        site.client.wait_for_workers(2)
+        with site.team(CREW, "cuda") as team:
+            run_blocks(team, job, blocks, Silent(), never)
+    assert [path.stem for path in (tmp_path / "found").iterdir()] == [str(cluster.workers[0].pid)]
+    assert (mosaic(job, blocks) == run(stub_job(tmp_path / "plain"), 1, 32)).all()
+
+
+@dataclass(frozen=True)
+class HiddenPair(StubPair):
+    """A scene that only one process sees."""
+
+    process: int = 0
+
+    def open(self) -> StubReader:
+        if os.getpid() != self.process:
+            raise SourceError("/scenes/t1.tif: no such file")
+        return super().open()
+
+
+def test_workers_that_see_no_scene_are_refused_one_by_one(tmp_path: Path, cluster: ProcessCluster) -> None:
+    job = replace(stub_job(tmp_path / "strips"), pair=HiddenPair(300, 400, process=os.getpid()))
+    with joined(cluster.address, Silent()) as site:
+        site.client.wait_for_workers(2)
+        both = replace(site, workers=site.client.scheduler_info()["workers"])
+        with pytest.raises(InputError) as refusal, both.team(CREW, "cpu") as team:
+            run_blocks(team, job, job.lattice.blocks(2), Silent(), never)
+    first, *lines = str(refusal.value).splitlines()
+    assert first == f"{cluster.address}: cannot be used as it is:"
+    assert len(lines) == 2
+    for line in lines:
+        assert line.startswith("worker tcp://127.0.0.1:")
+        assert line.endswith("cannot read a scene (/scenes/t1.tif: no such file)")
+    assert not list(job.strips.iterdir())
+
+
+def test_a_killed_worker_changes_no_byte_and_costs_only_its_blocks(tmp_path: Path, cluster: ProcessCluster) -> None:
+    job = replace(stub_job(tmp_path / "strips"), scorer=SlowSource(400, 0.01))
+    listener = Silent()
+    killer = when(lambda: listener.done > 5, lambda: kill_one(cluster, random.Random(1)))
+    blocks = job.lattice.blocks(2, 3)
+    with joined(cluster.address, Silent()) as site, site.team(CREW, "cpu") as team:
+        done = run_blocks(team, job, blocks, listener, never)
+    killer.join()
+    assert sum(worker.poll() is not None for worker in cluster.workers) == 1
+    assert (done.lost, len(done.counts)) == ([], len(blocks))
+    assert listener.done == sum(map(job.lattice.tiles_to_compute, blocks))
+    assert (mosaic(job, blocks) == run(stub_job(tmp_path / "plain"), 1, 32)).all()
+    assert not list(job.strips.glob("*.token"))
+
+
+@pytest.mark.parametrize("address", ["localhost:8786", "http://h:1", "tcp://h", "tcp://h:x", "tcp:///1:2", "--help"])
+def test_an_address_that_is_none_is_refused(address: str) -> None:
+    with pytest.raises(UsageError, match="is not of the form tls://HOST:PORT"), joined(address, Silent()):
+        pass
+
+
+def test_nobody_at_an_address_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("geofcs.schedule.cluster.SECONDS_TO_CONNECT", 0.5)
+    with pytest.raises(InputError, match="no scheduler that this machine can talk to") as told:  # noqa: SIM117
+        with joined("tcp://127.0.0.1:9", Silent()):
+            pass
+    assert "\n" not in str(told.value)
+
+
+def test_an_open_port_that_others_reach_is_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("geofcs.schedule.cluster.SECONDS_TO_CONNECT", 0.5)
+    for address, warned in (("tcp://localhost:9", False), ("tcp://127.0.0.1:9", False), ("tcp://192.0.2.7:9", True)):
+        listener = Silent()
+        with pytest.raises(InputError), joined(address, listener):
+            pass
+        assert [("use tls://" in note) for note in listener.notes] == [True] * warned
+
+
+def test_versions_that_differ_are_named() -> None:
+    here = {"torch": "2.12", "gdal of rasterio": "3.10", "numpy": "2.4"}
+    assert differing(here, {"torch": "2.13", "numpy": "2.4"}) == [
+        "has torch 2.13, here it is 2.12",
+        "has gdal of rasterio nowhere, here it is 3.10",
+    ]
+
+
+def test_a_worker_on_another_disk_objects(tmp_path: Path) -> None:
+    job = stub_job(tmp_path / "strips")
+    with terms_for(job) as terms:
+        assert objections(terms, job) == []
+        assert "sees another" in objections(replace(terms, text="of another folder"), job)[0]
+        assert "does not see" in objections(Terms(terms.versions, tmp_path / "elsewhere" / "token", ""), job)[0]
+    assert not list(job.strips.iterdir())
+
+
+@pytest.mark.long
+def test_a_worker_of_another_version_is_refused(tmp_path: Path) -> None:
+    preload = tmp_path / "older.py"
+    preload.write_text("import geofcs.report\n\ngeofcs.report.__version__ = '0.0'\n")
+    with process_cluster(tmp_path) as processes:
+        processes.start_worker("--no-nanny", preload=preload)
+        with pytest.raises(InputError, match=r"other software.*\nworker tcp://.* has geofcs 0\.0, here it is"):  # noqa: SIM117
+            with joined(processes.address, Silent()):
+                pass
+
+
+@pytest.mark.long
+def test_a_lost_scheduler_ends_the_run_and_says_how_to_go_on(tmp_path: Path) -> None:
+    job = replace(stub_job(tmp_path / "strips"), scorer=SlowSource(400, 0.05))
+    listener = Silent()
+    with process_cluster(tmp_path) as processes:
+        processes.start_worker("--no-nanny")
+        killer = when(lambda: listener.done > 5, processes.scheduler.kill)
+        began = time.monotonic()
+        with pytest.raises(ComputeError, match="connection to the scheduler was lost"):  # noqa: SIM117
+            with joined(processes.address, Silent()) as site, site.team(CREW, "cpu") as team:
+                run_blocks(team, job, job.lattice.blocks(1), listener, never)
+        killer.join()
+    assert time.monotonic() - began < 90
+
+
+@pytest.mark.long
+def test_a_cluster_behind_tls_is_joined_with_its_certificate(tmp_path: Path) -> None:
+    """The commands of docs/cluster.md."""
+    subprocess.run(
+        [
+            *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=geofcs"),
+            *("-keyout", str(tmp_path / "key.pem"), "-out", str(tmp_path / "cert.pem")),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    options = {"DASK_DISTRIBUTED__COMM__TLS__CA_FILE": str(tmp_path / "cert.pem")}
+    for role in ("SCHEDULER", "WORKER", "CLIENT"):
+        options[f"DASK_DISTRIBUTED__COMM__TLS__{role}__CERT"] = str(tmp_path / "cert.pem")
+        options[f"DASK_DISTRIBUTED__COMM__TLS__{role}__KEY"] = str(tmp_path / "key.pem")
+    job = stub_job(tmp_path / "strips")
+    with process_cluster(tmp_path, DASK_DISTRIBUTED__COMM__REQUIRE_ENCRYPTION="True", **options) as processes:
+        processes.start_worker("--no-nanny")
+        assert processes.address.startswith("tls://")
+        with pytest.raises(InputError, match="no scheduler that this machine can talk to"):  # noqa: SIM117
+            with joined(processes.address, Silent()):
+                pass
+        tls = {
+            "ca-file": tmp_path / "cert.pem",
+            "client.cert": tmp_path / "cert.pem",
+            "client.key": tmp_path / "key.pem",
+        }
+        with dask.config.set({f"distributed.comm.tls.{name}": str(path) for name, path in tls.items()}):  # noqa: SIM117
+            with joined(processes.address, Silent()) as site, site.team(CREW, "cpu") as team:
+                run_blocks(team, job, job.lattice.blocks(1), Silent(), never)
+    assert (mosaic(job, job.lattice.blocks(1)) == run(stub_job(tmp_path / "plain"), 1, 32)).all()
