@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from typer.testing import CliRunner
 
+from geofcs.bench.model import scan_share
 from geofcs.bench.operations import operations
 from geofcs.bench.run import Request, Results, bench
 from geofcs.bench.timing import Clock
@@ -56,6 +57,10 @@ def test_a_model_is_held_against_products_and_another_beside_it() -> None:
     assert model.scan_share is not None
     assert 0 < model.scan_share < 1
     assert model.first_tile["fresh process"] > 0
+
+
+def test_a_model_without_a_scan_has_no_share_of_it() -> None:
+    assert scan_share(lambda: torch.ones(3) + 1) is None
 
 
 def test_a_scan_is_held_against_copies_of_its_input() -> None:

@@ -29,8 +29,8 @@ class ModelTimes:
     """Inference of one model: seconds per pair of each implementation, and what they are held against.
 
     `operations` are a pair's convolutions and matrix products, `matrix_rate` what matrix products reached between the
-    calls. `scan_share` is the scan's part of geofcs's time on a CPU, its projections not counted. `first_tile` are
-    seconds from weights in memory to the first logits in a fresh process.
+    calls. `scan_share` is the scan's part of geofcs's time on a CPU, its projections not counted, if there is a scan.
+    `first_tile` are seconds from weights in memory to the first logits in a fresh process.
     """
 
     model: str
@@ -82,11 +82,11 @@ def _call(forward: Forward, t1: Tensor, t2: Tensor) -> Call:
     return lambda: forward(t1, t2)
 
 
-def scan_share(call: Call) -> float:
-    """The part of a call's time on the CPU that passes inside the scan."""
+def scan_share(call: Call) -> float | None:
+    """The part of a call's time on the CPU that passes inside the scan; None for a model that scans nothing."""
     with profile(activities=[ProfilerActivity.CPU]) as profiled:
         start = time.perf_counter()
         call()
         seconds = time.perf_counter() - start
     scans = [event for event in profiled.key_averages() if event.key == SCAN]
-    return float(sum(event.cpu_time_total for event in scans)) / 1e6 / seconds
+    return float(sum(event.cpu_time_total for event in scans)) / 1e6 / seconds if scans else None

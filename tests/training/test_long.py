@@ -45,6 +45,12 @@ RIVALS = {
         "model.architecture=changemamba", "model.decoder_width=32", "loss.lovasz_change=0.75",
         "loss.lovasz_cover=0.375", "loss.similarity=0.25", "loss.sek=0",
     ),
+    "scannet": (
+        "model.architecture=scannet", "model.size=small", "model.depths=[1,1,1,1]",
+        "train.optimiser=sgd", "train.lr=0.1", "train.warmup=5", "train.ema=null",
+        "loss.ce_change=0", "loss.lovasz_change=0", "loss.lovasz_cover=0", "loss.similarity=0", "loss.sek=0",
+        "loss.bce_change=1", "loss.consistency=1",
+    ),
 }  # fmt: skip
 """Settings that make the small recipe a rival's, with its own loss."""
 
