@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     from geofcs.training.rehearsal import Rehearsal
     from geofcs.training.train import Outcome
 
-Dataset = Annotated[str | None, Option(help="landsat, second or synthetic: which config, and how pairs are read.")]
+Dataset = Annotated[
+    str | None,
+    Option(help="Which config: second, landsat, levir, synthetic, or folder for pairs of your own with any classes."),
+]
 Data = Annotated[Path | None, Option(help="The folder of the dataset.")]
 Config = Annotated[Path | None, Option(help="A YAML config of your own, in place of the dataset's.")]
 Model = Annotated[str | None, Option(help="mamba-fcs, changemamba or scannet: which config. Default: mamba-fcs.")]
@@ -73,7 +76,7 @@ def _config_path(dataset: str | None, config: Path | None, recipe: str | None, m
             raise UsageError("--config says everything: leave --dataset, --recipe and --model out")
         return config
     if dataset is None:
-        raise UsageError("say --dataset landsat, second or synthetic, or --config FILE")
+        raise UsageError("say --dataset second, landsat, levir, folder or synthetic, or --config FILE")
     return recipe_file(dataset, recipe, model)
 
 

@@ -34,11 +34,11 @@ class Section(BaseModel):
 
 
 class DataConfig(Section):
-    """Which pairs are trained on, and how they are read."""
+    """Which pairs are trained on, and how they are read. `classes` None stands for what the folder tells."""
 
     dataset: str
     folder: Path | None
-    classes: str
+    classes: str | None
     crop: Annotated[int, Field(ge=32)]
     workers: NonNegativeInt
     published_protocol: bool

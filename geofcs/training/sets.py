@@ -43,7 +43,7 @@ def _folder(config: RunConfig) -> Sets:
     data = config.data
     if data.folder is None:
         raise UsageError(f"say where {data.dataset} lies: --data DIR")
-    classes = scheme_named(data.classes)
+    classes = None if data.classes is None else scheme_named(data.classes)
     found = open_dataset(
         data.folder, classes, tile=data.crop, published=data.published_protocol, keep_copies=data.keep_copies
     )
@@ -60,6 +60,8 @@ def _synthetic(config: RunConfig) -> Sets:
     """Worlds without end, or as many as the config says; those to validate on are others."""
     worlds, seed = config.worlds, config.train.seed
     size = worlds.side or config.data.crop
+    if config.data.classes is None:
+        raise UsageError("made-up pairs have the classes they are told: say --set data.classes=second, or landsat")
     classes = scheme_named(config.data.classes)
     train: Pairs = Worlds(worlds, classes, size, seed, "train", worlds.pairs)
     if worlds.pairs is not None:
@@ -72,6 +74,7 @@ def _synthetic(config: RunConfig) -> Sets:
 DATASETS: dict[str, Callable[[RunConfig], Sets]] = {
     "landsat": _folder,
     "second": _folder,
+    "levir": _folder,
     "folder": _folder,
     "synthetic": _synthetic,
 }

@@ -53,7 +53,7 @@ def test_a_dry_run_tells_data_steps_memory_and_time_and_writes_nothing(tmp_path:
 @pytest.mark.parametrize(
     ("arguments", "kind", "said"),
     [
-        (["train"], UsageError, "say --dataset landsat, second or synthetic"),
+        (["train"], UsageError, "say --dataset second, landsat, levir, folder or synthetic"),
         (BEGIN, UsageError, "-o RUN"),
         (["train", "--dataset", "oscd", "-o", "x"], UsageError, "landsat --recipe published"),
         (["train", "--dataset", "second", "-o", "x"], UsageError, "--data DIR"),

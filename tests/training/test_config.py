@@ -39,7 +39,7 @@ def test_every_key_of_a_shipped_config_is_there_and_explained(path: Path) -> Non
     dataset, _, recipe = path.stem.removeprefix(f"{architecture}_").partition("_")
     assert dataset == config.data.dataset
     assert recipe_file(dataset, recipe or None, architecture) == path
-    sizes = model_sizes(config.model, SCHEMES[config.data.classes])
+    sizes = model_sizes(config.model, SCHEMES[config.data.classes or "second"])
     assert sizes.architecture == architecture
 
 
@@ -140,6 +140,8 @@ def test_the_published_recipe_is_the_published_one(dataset: str) -> None:
     train, augment = config.train, config.augment
     assert (config.data.crop, train.batch, train.iterations, augment.swap) == PUBLISHED[dataset]
     assert (train.weight_decay, train.clip, train.ema, train.warmup) == (5e-4, None, None, 0)
+    assert (train.optimiser, train.lr, train.schedule, train.halve_every) == ("adamw", 1e-4, "halving", 10_000)
+    assert (train.accumulate, config.validation.best) == (1, "sek")
     assert config.data.published_protocol
     assert (augment.flip, augment.rotate, augment.sensors) == (0.5, True, 0)
     assert (augment.brightness, augment.contrast, augment.saturation) == (0.1, 0.1, 0.05)

@@ -120,7 +120,7 @@ def find_layout(folder: Path, scheme: ClassScheme | None = None) -> Layout:
     problems = [problem for _, _, said in found for problem in said]
     if not any(by_split.values()):
         raise InputError(f"{folder}: holds no complete pair: {summed_up(problems) or 'its folders are empty'}")
-    scheme = scheme or own_scheme(folder) or _scheme_seen(folder, parts, by_split)
+    scheme = scheme_for(folder, scheme) or _scheme_seen(folder, parts, by_split)
     by_split = {split: _with_single(pairs, parts[split], scheme) for split, pairs in by_split.items()}
     splits, said = _listed(folder, by_split)
     kind = next(iter(parts.values())).kind
@@ -194,6 +194,20 @@ def _images_in(folder: Path, problems: list[str]) -> dict[str, Path]:
             problems.append(f"{path}: {files[path.stem].name} has the same name but for its ending")
         files.setdefault(path.stem, path)
     return files
+
+
+def scheme_for(folder: Path, wanted: ClassScheme | None) -> ClassScheme | None:
+    """The classes asked for, else those that the folder names, if it does.
+
+    Raises `InputError` where these are others: ids would be read as what they do not mean.
+    """
+    own = own_scheme(folder)
+    if wanted is None or own is None or wanted.is_binary or wanted.land_covers == own.land_covers:
+        return wanted or own
+    raise InputError(
+        f"{folder / CLASSES_FILE}: names the classes of {own.name}, but those of {wanted.name} were asked for: leave "
+        "--classes out; in training say --dataset folder, or --set data.classes=null"
+    )
 
 
 def own_scheme(folder: Path) -> ClassScheme | None:

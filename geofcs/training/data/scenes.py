@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,12 +16,16 @@ from geofcs.classes import IGNORE, ClassScheme
 from geofcs.errors import InputError
 from geofcs.grid import Grid
 from geofcs.scene import SceneOptions, ScenePair, plan_pair
-from geofcs.training.data.layouts import SPLIT_FOLDERS, WHOLE, own_scheme
+from geofcs.training.data.dates import DatesTruth, plan_dates
+from geofcs.training.data.layouts import SPLIT_FOLDERS, WHOLE, scheme_for
 from geofcs.training.data.sample import Dataset, Image, Sample
 from geofcs.training.data.splits import VALIDATION_SHARE, order_of
 from geofcs.training.data.truth import VECTOR_SUFFIXES, Truth, labels_in, plan_truth
 
 IMAGE_NAMES = (("t1.tif", "t2.tif"), ("t1.tiff", "t2.tiff"))
+DATE_NAMES = (("label1.tif", "label2.tif"), ("labelA.tif", "labelB.tif"))
+"""Class ids per date."""
+
 TRUTH_NAMES = ("change.tif", "truth.tif", "label.tif", "changes.gpkg", "truth.gpkg", "labels.gpkg")
 
 FEWEST_BLOCKS, LARGEST_BLOCK = 25, 4
@@ -36,12 +40,17 @@ INVALID_COLOUR = (124, 116, 104)
 
 @dataclass(frozen=True)
 class SceneFiles:
-    """The files of one labelled scene pair."""
+    """The files of one labelled scene pair; two files of truth are the ids of either date, none is a mistake."""
 
-    name: str
+    folder: Path
     t1: Path
     t2: Path
-    truth: Path
+    truth: tuple[Path, ...]
+
+    @property
+    def name(self) -> str:
+        """What its tiles are called after."""
+        return self.folder.name
 
 
 @dataclass(frozen=True)
@@ -50,7 +59,7 @@ class LabelledScene:
 
     name: str
     pair: ScenePair
-    truth: Truth
+    truth: Truth | DatesTruth
 
 
 @dataclass(frozen=True)
@@ -108,8 +117,8 @@ def find_scenes(folder: Path) -> dict[str, list[SceneFiles]]:
 
 def scene_dataset(folder: Path, files: dict[str, list[SceneFiles]], scheme: ClassScheme | None, tile: int) -> Dataset:
     """The scenes of a folder as a dataset; validation is held out by scene, or in blocks of tiles of few scenes."""
-    scheme = scheme or own_scheme(folder)
-    planned = {split: [_planned(each, scheme) for each in scenes] for split, scenes in files.items()}
+    scheme = scheme_for(folder, scheme)
+    planned = _all_planned(files, scheme, tile)
     everything = [scene for scenes in planned.values() for scene in scenes]
     classes = _common_scheme(folder, everything)
     train, notes = planned.get("train", []) + planned.get(WHOLE, []), []
@@ -187,16 +196,17 @@ def _starts(length: int, tile: int) -> list[int]:
 def _scene_in(folder: Path) -> SceneFiles | None:
     for first, second in IMAGE_NAMES:
         if (folder / first).is_file() and (folder / second).is_file():
-            return SceneFiles(folder.name, folder / first, folder / second, _truth_in(folder))
+            return SceneFiles(folder, folder / first, folder / second, _truth_in(folder))
     return None
 
 
-def _truth_in(folder: Path) -> Path:
+def _truth_in(folder: Path) -> tuple[Path, ...]:
+    for names in DATE_NAMES:
+        if all((folder / name).is_file() for name in names):
+            return tuple(folder / name for name in names)
     named = [folder / name for name in TRUTH_NAMES if (folder / name).is_file()]
     vectors = sorted(path for path in folder.iterdir() if path.suffix.lower() in VECTOR_SUFFIXES)
-    if named or len(vectors) == 1:
-        return (named or vectors)[0]
-    raise InputError(f"{folder}: has t1.tif and t2.tif but no truth: add change.tif or one file of labelled polygons")
+    return tuple((named or (vectors if len(vectors) == 1 else []))[:1])
 
 
 def _subfolders(folder: Path) -> Iterator[Path]:
@@ -204,9 +214,36 @@ def _subfolders(folder: Path) -> Iterator[Path]:
         yield from sorted(each for each in folder.iterdir() if each.is_dir())
 
 
+def _all_planned(
+    files: Mapping[str, Sequence[SceneFiles]], scheme: ClassScheme | None, tile: int
+) -> dict[str, list[LabelledScene]]:
+    """Every scene planned; raises one `InputError` on all that cannot be."""
+    planned: dict[str, list[LabelledScene]] = {split: [] for split in files}
+    problems = []
+    for split, scenes in files.items():
+        for each in scenes:
+            try:
+                scene = _planned(each, scheme)
+                tile_places(0, scene.pair.grid, tile, scene.name)
+                planned[split].append(scene)
+            except InputError as error:
+                problems.append(str(error))
+    if problems:
+        raise InputError("; ".join(problems))
+    return planned
+
+
 def _planned(files: SceneFiles, scheme: ClassScheme | None) -> LabelledScene:
+    if not files.truth:
+        raise InputError(
+            f"{files.folder}: has t1.tif and t2.tif but no truth: add change.tif, or label1.tif and label2.tif, or one "
+            "file of labelled polygons"
+        )
     pair = plan_pair(str(files.t1), str(files.t2), SceneOptions(assume_aligned=True))
-    return LabelledScene(files.name, pair, plan_truth(files.truth, pair.grid, scheme, scene=str(files.t1)))
+    if len(files.truth) == 2:
+        dates = plan_dates((files.truth[0], files.truth[1]), pair.grid, scheme, str(files.t1))
+        return LabelledScene(files.name, pair, dates)
+    return LabelledScene(files.name, pair, plan_truth(files.truth[0], pair.grid, scheme, scene=str(files.t1)))
 
 
 def _common_scheme(folder: Path, scenes: Sequence[LabelledScene]) -> ClassScheme:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 
+from geofcs.training.data.ground import blocks_of_ground, footprints, overlapping
 from geofcs.training.data.layouts import WHOLE, Layout, PairFiles
 
 VALIDATION_SHARE = 0.2
@@ -38,9 +39,9 @@ class Split:
 def split_layout(layout: Layout, *, published: bool = False, keep_copies: bool = False) -> Split:
     """The pairs of a layout, divided.
 
-    By default augmented copies are left out, validation is the published list or held out from train by scene (else by
-    image), and test is for evaluation alone. `published` does as the authors did: train on train and validation, copies
-    and all, and validate on test: a leak.
+    By default augmented copies are left out, validation is the published list or held out from train (by scene where
+    names tell, by blocks of ground where georeferencing does, else by image), and test is for evaluation alone.
+    `published` does as the authors did: train on train and validation, copies and all, and validate on test: a leak.
     """
     if published:
         return _published(layout)
@@ -75,18 +76,37 @@ def _without_copies(splits: Mapping[str, Files], keep: bool) -> tuple[dict[str, 
 
 
 def _held_out(train: Files) -> tuple[Files, Files, str]:
-    """Training and validation pairs: whole scenes in an order that depends on their names alone."""
+    """Training and validation pairs: whole scenes in an order that depends on names and places alone."""
     scenes = scenes_of([pair.name for pair in train])
+    boxes = footprints([pair.t1 for pair in train]) if len(set(scenes)) == len(train) else None
+    if boxes is not None:
+        scenes = blocks_of_ground(boxes)
+    chosen = _chosen(scenes)
+    val = tuple(pair for pair, scene in zip(train, scenes, strict=True) if scene in chosen)
+    kept = tuple(pair for pair, scene in zip(train, scenes, strict=True) if scene not in chosen)
+    said = f"validation: {len(val)} of {len(train)} training pairs held out, by"
+    if boxes is None:
+        told = len(set(scenes)) < len(train)
+        return kept, val, f"{said} {_of(scenes, chosen, 'scenes') if told else 'images, whose names tell no scenes'}"
+    seen = overlapping(boxes, [scene in chosen for scene in scenes])
+    kept = tuple(pair for number, pair in enumerate(train) if scenes[number] not in chosen and number not in seen)
+    more = f"; {len(seen)} that overlap them are left out of training" if seen else ""
+    return kept, val, f"{said} {_of(scenes, chosen, 'blocks of ground')}{more}"
+
+
+def _chosen(scenes: Sequence[str]) -> set[str]:
+    """Scenes that hold about a fifth of the pairs."""
     sizes = Counter(scenes)
-    wanted, chosen, held = VALIDATION_SHARE * len(train), set[str](), 0
+    wanted, chosen, held = VALIDATION_SHARE * len(scenes), set[str](), 0
     for scene in sorted(sizes, key=order_of):
         if held + sizes[scene] / 2 < wanted or not chosen:
             chosen.add(scene)
             held += sizes[scene]
-    kept = tuple(pair for pair, scene in zip(train, scenes, strict=True) if scene not in chosen)
-    val = tuple(pair for pair, scene in zip(train, scenes, strict=True) if scene in chosen)
-    by = f"{len(chosen)} of {len(sizes)} scenes" if len(sizes) < len(train) else "images, whose names tell no scenes"
-    return kept, val, f"validation: {len(val)} of {len(train)} training pairs held out, by {by}"
+    return chosen
+
+
+def _of(scenes: Sequence[str], chosen: set[str], what: str) -> str:
+    return f"{len(chosen)} of {len(set(scenes))} {what}"
 
 
 def scenes_of(names: Sequence[str]) -> list[str]:

@@ -176,6 +176,16 @@ def labels_in(codes: Codes, scheme: ClassScheme) -> tuple[Image, Image, Image]:
 def _raster_truth(
     path: Path, grid: Grid, scheme: ClassScheme | None, changed_value: int | None, scene: str
 ) -> RasterTruth:
+    source, placement, carried = placed(path, grid, scene)
+    classes = BINARY if changed_value is not None else carried or scheme or BINARY
+    changed = CHANGED_VALUES if changed_value is None else (changed_value,)
+    if carried is not None and carried.is_binary:
+        changed = (1,) if changed_value is None else changed
+    return RasterTruth(source, placement, grid, classes, changed)
+
+
+def placed(path: Path, grid: Grid, scene: str) -> tuple[Source, Placement, ClassScheme | None]:
+    """A raster of labels, how it comes onto the grid of a pair, and the classes it carries; raises `InputError`."""
     with RasterFile.found_at(str(path)).inspected() as (file, dataset):
         own = own_grid(file, dataset, None)
         if own.crs is None:
@@ -189,11 +199,7 @@ def _raster_truth(
         carried = _carried_scheme(dataset)
     if own.crs is not None:
         overlap(grid, own, (scene, str(path)))
-    classes = BINARY if changed_value is not None else carried or scheme or BINARY
-    changed = CHANGED_VALUES if changed_value is None else (changed_value,)
-    if carried is not None and carried.is_binary:
-        changed = (1,) if changed_value is None else changed
-    return RasterTruth(source, place(own, grid, "nearest", str(path)), grid, classes, changed)
+    return source, place(own, grid, "nearest", str(path)), carried
 
 
 def _carried_scheme(dataset: DatasetReader) -> ClassScheme | None:

@@ -19,6 +19,7 @@ from geofcs.training.data.layouts import find_layout
 from tests.training.folders import (
     Array,
     Made,
+    as_read_by_the_authors,
     coloured,
     made,
     save,
@@ -132,6 +133,20 @@ def test_everything_that_is_wrong_is_listed_at_once(tmp_path: Path) -> None:
     contradiction = next(problem for problem in problems if "no change at the other" in problem)
     assert "label1/00003.png: " in contradiction and "the first at row 0, column 0" in contradiction
     assert len(problems) == 6
+
+
+def test_a_change_map_that_contradicts_the_classes_is_a_problem_either_way(tmp_path: Path) -> None:
+    pair = made(0)
+    as_read_by_the_authors(tmp_path / "train", [("a", pair), ("b", made(1)), ("c", made(2))])
+    change = np.where(pair.label1 > 0, 255, 0).astype(np.uint8)
+    missed = change.copy()
+    missed[tuple(np.argwhere(change)[0])] = 0
+    save(tmp_path / "train" / "GT_CD" / "a.png", missed)
+    problems = checked(tmp_path).problems
+    assert len(problems) == 1
+    assert "GT_T1/a.png: 1 pixels are unchanged by the change map and have a class at a date" in problems[0]
+    save(tmp_path / "train" / "GT_CD" / "a.png", change | 255)
+    assert "are changed by the change map and have no class at a date" in checked(tmp_path).problems[0]
 
 
 def test_sizes_splits_and_classes_are_counted(tmp_path: Path) -> None:

@@ -113,6 +113,58 @@ def test_scenes_with_polygons_of_named_classes_can_be_trained_on(scene: Path, tm
     assert np.array_equal(sample.label1, expected) and np.array_equal(sample.label2 == 4, expected == 3)
 
 
+def with_date_labels(scene: Path, folder: Path, **changes: npt.NDArray[np.uint8]) -> Path:
+    """The scene with its truth as class ids per date."""
+    folder.mkdir()
+    with rasterio.open(scene / "change.tif") as file:
+        profile, (_, *ids) = file.profile, labels_in(file.read(1).astype(np.int64), SECOND)
+    for name, values in zip(("label1", "label2"), ids, strict=True):
+        with rasterio.open(folder / f"{name}.tif", "w", **{**profile, "nodata": None}) as file:
+            file.write(changes.get(name, values), 1)
+    for name in ("t1.tif", "t2.tif"):
+        (folder / name).symlink_to(scene / name)
+    return folder
+
+
+def test_class_ids_per_date_are_the_same_truth_as_from_to_codes(scene: Path, tmp_path: Path) -> None:
+    folder = with_date_labels(scene, tmp_path / "dates")
+    by_codes, by_ids = (open_dataset(each, SECOND, tile=SIDE).train[0] for each in (scene, folder))
+    for part in (2, 3, 4):
+        assert np.array_equal(by_codes[part], by_ids[part])
+    with pytest.raises(InputError, match="may be of any classes: say --classes"):
+        open_dataset(folder, tile=SIDE)
+
+
+def test_ids_that_mean_nothing_or_stand_at_one_date_alone_are_named(scene: Path, tmp_path: Path) -> None:
+    none, wrong = np.zeros((2, SIDE, SIDE), np.uint8)
+    wrong[7, 9] = 8
+    for number, (labels, said) in enumerate([
+        ({"label1": wrong}, r"label1.tif: holds 8 at row 7, column 9 .* the ids 0 to 6 of second"),
+        ({"label2": none}, r"label2.tif: holds 0 at row \d+, column \d+ .* a class where \S+label1.tif has one"),
+    ]):  # fmt: skip
+        folder = with_date_labels(scene, tmp_path / str(number), **labels)
+        with pytest.raises(InputError, match=said):
+            open_dataset(folder, SECOND, tile=SIDE).train[0]
+
+
+def test_an_id_of_255_is_ignored(scene: Path, tmp_path: Path) -> None:
+    none, unsure = np.zeros((2, SIDE, SIDE), np.uint8)
+    unsure[7, 9] = IGNORE
+    folder = with_date_labels(scene, tmp_path / "unsure", label1=unsure, label2=none)
+    change = open_dataset(folder, SECOND, tile=SIDE).train[0].change
+    assert change[7, 9] == IGNORE and (change == 0).sum() == SIDE**2 - 1
+
+
+def test_all_scenes_that_cannot_be_used_are_named_at_once(scene: Path, tmp_path: Path) -> None:
+    for name in ("a", "b", "c"):
+        (tmp_path / name).mkdir()
+        for part in ("t1.tif", "t2.tif", *(("change.tif",) if name == "c" else ())):
+            (tmp_path / name / part).symlink_to(scene / part)
+    with pytest.raises(InputError, match=rf"{tmp_path}/a: has .* no truth.*; {tmp_path}/b: has .* no truth") as caught:
+        open_dataset(tmp_path, tile=32)
+    assert "\n" not in str(caught.value)
+
+
 def raster(path: Path, values: npt.NDArray[np.uint8], **options: object) -> Path:
     with rasterio.open(
         path, "w", driver="GTiff", height=len(values), width=values.shape[1], count=1, dtype=values.dtype,

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+import rasterio
+from affine import Affine
+
 from geofcs.classes import LANDSAT, SECOND
 from geofcs.training.data.layouts import Layout, PairFiles, find_layout
 from geofcs.training.data.splits import Split, scenes_of, split_layout
@@ -80,3 +84,44 @@ def test_landsats_lists_divide_one_folder(tmp_path: Path) -> None:
     assert layout.scheme == LANDSAT and not layout.problems
     assert names(split_layout(layout)) == (set(NUMBERS[:2]), set(NUMBERS[2:3]), set(NUMBERS[3:4]))
     assert names(split_layout(layout, published=True))[:2] == (set(NUMBERS[:3]), set(NUMBERS[3:4]))
+
+
+def georeferenced(folder: Path, places: list[tuple[float, float]], side: int = 16) -> Layout:
+    """Pairs of GeoTIFFs, numbered, whose upper left corners lie so many metres east and south of a place."""
+    for part in ("A", "B", "labelA", "labelB"):
+        bands = 3 if part in "AB" else 1
+        (folder / part).mkdir(parents=True)
+        for number, (east, south) in enumerate(places):
+            transform = Affine(1, 0, 500_000 + east, 0, -1, 5_000_000 - south)
+            with rasterio.open(
+                folder / part / f"{number:05}.tif", "w", driver="GTiff", height=side, width=side, count=bands,
+                dtype="uint8", crs="EPSG:32633", transform=transform,
+            ) as file:  # fmt: skip
+                file.write(np.zeros((bands, side, side), np.uint8))
+    return find_layout(folder, SECOND)
+
+
+def blocks_held(layout: Layout, places: list[tuple[float, float]], side: float) -> tuple[set[tuple[int, int]], ...]:
+    """The blocks of ground, `side` metres a side, that train and that validate."""
+    parts = names(split_layout(layout))[:2]
+    return tuple({tuple(int(each // side) for each in places[int(name)]) for name in part} for part in parts)  # type: ignore[misc]
+
+
+def test_blocks_of_ground_are_held_out_where_georeferencing_tells(tmp_path: Path) -> None:
+    places = [(16.0 * col, 16.0 * row) for row in range(16) for col in range(16)]
+    layout = georeferenced(tmp_path, places)
+    train, val = blocks_held(layout, places, 64)
+    assert train.isdisjoint(val) and len(train | val) == 16 and 2 <= len(val) <= 4
+    assert "blocks of ground" in split_layout(layout).notes[0]
+
+
+def test_no_training_pair_shows_ground_of_one_that_validates(tmp_path: Path) -> None:
+    places = [(8.0 * col, 8.0 * row) for row in range(12) for col in range(12)]  # each overlaps its neighbours by half
+    split = split_layout(georeferenced(tmp_path, places))
+    train, val, _ = names(split)
+    for mine in train:
+        for other in val:
+            apart = [abs(a - b) for a, b in zip(places[int(mine)], places[int(other)], strict=True)]
+            assert max(apart) >= 16, (mine, other)
+    assert val and len(train) + len(val) < len(places)
+    assert f"{len(places) - len(train) - len(val)} that overlap them are left out" in split.notes[0]
