@@ -9,10 +9,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from geofcs.classes import BINARY
+from geofcs.classes import BINARY, SECOND
 from geofcs.errors import InputError
 from geofcs.model.build import build
-from geofcs.model.config import ResNetConfig, SCanNetConfig
+from geofcs.model.config import STATISTICS, ResNetConfig, SCanNetConfig
 from geofcs.model.weights import load_weights
 from geofcs.training.batches import Batch
 from geofcs.training.job import job_of, launched
@@ -21,7 +21,9 @@ from geofcs.training.pseudo import Confidence
 from geofcs.training.sets import sets_of
 from geofcs.training.start import starting_model
 from geofcs.training.teacher import SUMS, TEACHER, Teacher
+from tests.training.folders import second_as_distributed, several
 from tests.training.runs import after, left_by, run, tiny
+from tests.training.test_command import invoked
 
 SCANNET = (
     "model.architecture=scannet", "model.size=small", "train.optimiser=sgd", "train.lr=0.01", "train.ema=null",
@@ -94,3 +96,24 @@ def test_pseudo_labels_need_one_process() -> None:
 
     with pytest.raises(InputError, match=r"loss\.pseudo_from=null"):
         job_of(Two(), config, sets_of(config).classes, build(model(), 0))  # type: ignore[arg-type]
+
+
+SMALL_SECOND = (
+    "model.size=small", "model.width=8", "model.depths=[1,1,1,1]", "data.crop=32", "data.workers=0", "train.batch=2",
+    "train.iterations=2", "train.device=cpu", "validation.every=2", "validation.batch=2", "output.tensorboard=false",
+)  # fmt: skip
+
+
+def test_the_command_line_trains_its_recipe_from_imagenets_weights(tmp_path: Path) -> None:
+    encoder = build(model(), seed=3).encoder.state_dict()
+    torch.save(encoder | {"fc.weight": torch.zeros(1000, 64), "fc.bias": torch.zeros(1000)}, tmp_path / "imagenet.pth")
+    second_as_distributed(tmp_path / "SECOND", several(f"{number:05}" for number in range(8)))
+    settings = [word for setting in SMALL_SECOND for word in ("--set", setting)]
+    said = invoked(
+        "train", "--model", "scannet", "--dataset", "second", "--data", str(tmp_path / "SECOND"),
+        "--from", str(tmp_path / "imagenet.pth"), "-o", str(tmp_path / "run"), *settings,
+    )  # fmt: skip
+    info = load_weights(tmp_path / "run" / "last.safetensors").info
+    assert info.config.normalisation == STATISTICS["second"]
+    assert info.classes == SECOND
+    assert "the encoder is that of imagenet.pth, all else is fresh" in said
