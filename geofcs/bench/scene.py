@@ -25,7 +25,7 @@ from geofcs.bench.timing import Note
 from geofcs.classes import SECOND
 from geofcs.detect import Clock, carry_out, computed_at
 from geofcs.journal import Journal
-from geofcs.listener import never
+from geofcs.listener import Listener, never
 from geofcs.lock import locked
 from geofcs.model.build import build
 from geofcs.model.weights import save_weights
@@ -99,7 +99,7 @@ def time_scene(size: int, workers: int, note: Note) -> SceneTimes:
 
 
 def _make_pair(folder: Path, size: int, threads: int) -> None:
-    """Two scenes of three bands, deflate, and weights that are needed only to plan with."""
+    """Two scenes of three bands, deflate, and weights."""
     for seed, name in enumerate(SCENES):
         random = np.random.default_rng(seed)
         with rasterio.open(
@@ -110,8 +110,13 @@ def _make_pair(folder: Path, size: int, threads: int) -> None:
             for top in range(0, size, TILE):
                 height = min(TILE, size - top)
                 file.write(_noise(random, height, size), window=Window(0, top, size, height))
+    save_untrained(folder / WEIGHTS)
+
+
+def save_untrained(path: Path) -> None:
+    """Weights that are needed only to plan with."""
     config = sizes_of("pico")
-    save_weights(folder / WEIGHTS, build(config, seed=0), config, SECOND, tile=TILE, trained="not trained")
+    save_weights(path, build(config, seed=0), config, SECOND, tile=TILE, trained="not trained")
 
 
 def _noise(random: np.random.Generator, height: int, width: int) -> Any:
@@ -121,16 +126,20 @@ def _noise(random: np.random.Generator, height: int, width: int) -> Any:
 
 
 def _detect(folder: Path, workers: int) -> dict[str, Any]:
-    """The job with a model that costs nothing in the place of the one that was planned with."""
     t1, t2 = (str(folder / name) for name in SCENES)
     request = DetectRequest(t1, t2, folder / "out", folder / WEIGHTS, workers=workers, device="cpu")
+    return detect_without_cost(request, _Nobody())
+
+
+def detect_without_cost(request: DetectRequest, listener: Listener) -> dict[str, Any]:
+    """The job on a CPU, with a model that costs nothing in the place of the one that it is planned with."""
     journal = Journal(request.out)
     with locked(journal.out) as lock:
         site = ThisMachine()
         plan = make_plan(request, site)
-        costless = CostlessSource(plan.source.weights, plan.lattice.tile, len(SECOND.land_covers))
+        costless = CostlessSource(plan.source.weights, plan.lattice.tile, len(plan.weights.classes.land_covers))
         plan = replace(plan, source=costless)  # type: ignore[arg-type]  # no trained model, but all that is asked of one
-        return carry_out(plan, request, journal, lock, Clock(), _Nobody(), computed_at(site, plan, never))
+        return carry_out(plan, request, journal, lock, Clock(), listener, computed_at(site, plan, never))
 
 
 class _Nobody:
