@@ -48,15 +48,18 @@ class PixelAreas:
         """Whether there are square metres at all."""
         return bool(np.isfinite(self.of_cells).any())
 
-    def of_rows(self, first: int, count: int) -> Floats:
-        """The cells' sizes at the centres of `count` pixel rows from `first` on: (count, n) square metres."""
-        low, high, share = _between(np.arange(first, first + count) + 0.5, self.grid_shape[0], self.of_cells.shape[0])
-        return self.of_cells[low] + (self.of_cells[high] - self.of_cells[low]) * share[:, None]
+    def at(self, row: npt.NDArray[Any], x: Floats) -> Floats:
+        """Square metres of pixels whose centres lie in pixel rows `row` at column coordinates `x`."""
+        upper, lower, down = _between(row + 0.5, self.grid_shape[0], self.of_cells.shape[0])
+        left, right, along = _between(x, self.grid_shape[1], self.of_cells.shape[1])
+        at_left = self._in_column(upper, lower, left, down)
+        return np.asarray(at_left + (self._in_column(upper, lower, right, down) - at_left) * along)
 
-    def at(self, rows: Floats, row: npt.NDArray[Any], x: Floats) -> Floats:
-        """Square metres of a pixel centred at column coordinate `x` in line `row` of `rows` (see `of_rows`)."""
-        low, high, share = _between(x, self.grid_shape[1], rows.shape[1])
-        return np.asarray(rows[row, low] + (rows[row, high] - rows[row, low]) * share)
+    def _in_column(
+        self, upper: npt.NDArray[np.intp], lower: npt.NDArray[np.intp], col: npt.NDArray[np.intp], down: Floats
+    ) -> Floats:
+        above = self.of_cells[upper, col]
+        return np.asarray(above + (self.of_cells[lower, col] - above) * down)
 
 
 def _between(x: npt.NDArray[Any], length: int, cells: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], Floats]:

@@ -45,8 +45,7 @@ class Runs:
         own_col, own_stop = np.maximum(col, 1), np.minimum(stop, 1 + block.width)
         is_own = (row >= 1) & (row <= block.height)
         pixels = np.where(is_own, np.maximum(own_stop - own_col, 0), 0)
-        sizes = areas.of_rows(block.top - 1, height)
-        size = areas.at(sizes, row, block.left - 1 + (own_col + own_stop) / 2)
+        size = areas.at(block.top - 1 + row, block.left - 1 + (own_col + own_stop) / 2)
         return Runs(
             begins, start, codes.ravel()[start].astype(np.int64), begins.ravel().cumsum(dtype=np.int32) - np.int32(1),
             pixels, size * pixels,

@@ -46,19 +46,14 @@ def test_a_pixel_has_its_geodesic_area(name: str) -> None:
     random = np.random.default_rng(1)
     places = [*random.integers(0, grid.shape, (30, 2)).tolist(), [0, 0], [grid.height - 1, grid.width - 1]]
     for row, col in places:
-        (area,) = areas.at(areas.of_rows(row, 1), np.array([0]), np.array([col + 0.5]))
+        (area,) = areas.at(np.array([row]), np.array([col + 0.5]))
         assert area == pytest.approx(geodesic_area(grid, row, col), rel=2e-6)  # pyproj near the pole
-
-
-def test_rows_of_a_window_are_rows_of_the_grid() -> None:
-    areas = PixelAreas.of(GRIDS["web mercator"])
-    assert np.array_equal(areas.of_rows(0, 5000)[700:900], areas.of_rows(700, 200))
 
 
 def test_images_without_crs_have_no_areas() -> None:
     areas = PixelAreas.of(Grid(None, Affine.identity(), 40, 30))
     assert not areas.are_known
-    assert np.isnan(areas.of_rows(0, 40)).all()
+    assert np.isnan(areas.at(np.arange(40), np.full(40, 0.5))).all()
 
 
 def test_a_crs_without_an_earth_has_no_areas() -> None:

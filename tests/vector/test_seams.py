@@ -59,15 +59,35 @@ def test_random_rasters(raster: tuple[Codes, int]) -> None:
     check(*raster)
 
 
-@settings(max_examples=30, deadline=None)
-@given(random_rasters())
-def test_polygons_burnt_in_give_the_raster_back(raster: tuple[Codes, int]) -> None:
-    codes, side = raster
+def check_burning(codes: Codes, side: int) -> None:
     burnt = np.zeros_like(codes)
     shapes = [(each.polygon, each.code) for each in regions_in_blocks(codes, side)]
     if shapes:
         rasterio.features.rasterize(shapes, out=burnt)
     assert (burnt == np.where(codes == NODATA, 0, codes)).all()
+
+
+@settings(max_examples=30, deadline=None)
+@given(random_rasters())
+def test_polygons_burnt_in_give_the_raster_back(raster: tuple[Codes, int]) -> None:
+    check_burning(*raster)
+
+
+@pytest.mark.long
+@settings(max_examples=2500, deadline=None)
+@given(random_rasters())
+def test_many_random_rasters(raster: tuple[Codes, int]) -> None:
+    """Equal to one call on the whole raster, valid, as large as their pixels, and burnt in they give the raster."""
+    check(*raster)
+    check_burning(*raster)
+
+
+@pytest.mark.long
+@settings(max_examples=2500, deadline=None)
+@given(small_rasters, st.integers(1, 5))
+def test_many_small_rasters_of_any_kind(codes: Codes, side: int) -> None:
+    check(codes, side)
+    check_burning(codes, side)
 
 
 @settings(max_examples=30, deadline=None)
