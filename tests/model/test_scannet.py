@@ -10,11 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from geofcs.errors import InputError
-from geofcs.model.build import without_memory
+from geofcs.model.build import build, without_memory
 from geofcs.model.config import Normalisation, ResNetConfig, SCanNetConfig, scannet
 from geofcs.model.cswin import CSWinBlock, ScanFormer, StripeAttention
 from geofcs.model.encoder import Normalise
 from geofcs.model.fusion import ConvNorm
+from geofcs.model.interface import scores_of
 from geofcs.model.names import published_name
 from geofcs.model.resnet import ResNet, basic_blocks
 from geofcs.model.scannet import SCanNet, UpDecoder, low_side, padded
@@ -241,3 +242,29 @@ def test_sizes_that_cannot_be_built_are_refused(change: dict[str, Any], said: st
         replace(SMALL, **change)
     with pytest.raises(InputError, match="layers"):
         ResNetConfig(8, (1, 1, 0, 1))
+
+
+def test_fresh_weights_follow_the_published_distributions() -> None:
+    model = build(SCanNetConfig(ResNetConfig(32, (1, 1, 1, 1)), 7, compare_depth=1, depth=1), seed=0)
+
+    def spread(name: str) -> float:
+        return model.get_parameter(f"{name}.weight").std().item()
+
+    assert spread("encoder.layer4.0.conv2") == pytest.approx((2 / (9 * 256)) ** 0.5, rel=0.02)
+    assert spread("t1_decoder.join.conv") == pytest.approx((2 / (9 * 96)) ** 0.5, rel=0.02)
+    assert spread("transformer.blocks.0.mlp.widen") == pytest.approx(0.02, rel=0.02)
+    of_torch = 1 / (4 * 64) ** 0.5  # a transposed convolution's bound: its outputs times its four pixels
+    assert 0.99 * of_torch < model.get_parameter("t1_decoder.up.weight").abs().max() <= of_torch
+    for name in ("t2_head", "transformer.blocks.0.qkv", "change_head.hidden.conv"):
+        assert not model.get_parameter(f"{name}.bias").any()
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_under_autocast_logits_are_float32_and_hardly_differ(dtype: torch.dtype) -> None:
+    model, images = small(), pair(1, 3, 65, 48)
+    with torch.inference_mode():
+        exact = scores_of(model(*images))
+        with torch.autocast("cpu", dtype):
+            logits = model(*images)
+    assert logits.change.dtype == logits.t1.dtype == torch.float32
+    assert (scores_of(logits).change - exact.change).abs().max() < 0.02
