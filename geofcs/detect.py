@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from geofcs.blocks import BlockCounts, BlockJob, give_up, oddities_of
-from geofcs.errors import ComputeError, InputError
+from geofcs.errors import ComputeError, IncompleteError, InputError
 from geofcs.journal import Journal
 from geofcs.listener import Listener, Stop, StoppableListener, never
 from geofcs.lock import Lock, locked
@@ -43,14 +43,31 @@ def detect(request: DetectRequest, listener: Listener, stop: Stop = never) -> di
     that did not stand there before, and the same request goes on from what was finished.
     """
     clock = Clock()
-    journal = Journal(request.out.resolve())
     listener = StoppableListener(listener, stop)
-    with locked(journal.out) as lock, site_of(request.scheduler, listener) as site:
-        journal.settle()
-        journal.check_free(inputs_of(request), request.overwrite)
+    with free_output(request) as (journal, lock), site_of(request.scheduler, listener) as site:
         with clock.stage("plan"):
             plan = make_plan(request, site)
         return carry_out(plan, request, journal, lock, clock, listener, computed_at(site, plan, stop))
+
+
+@contextmanager
+def free_output(request: DetectRequest) -> Iterator[tuple[Journal, Lock]]:
+    """The journal of a request's output, locked, after a look at whether it may be written. Raises `OutputError`."""
+    journal = Journal(request.out.resolve())
+    with locked(journal.out) as lock:
+        journal.settle()
+        journal.check_free(inputs_of(request), request.overwrite)
+        yield journal, lock
+
+
+def check_complete(folder: Path, run: dict[str, Any]) -> None:
+    """Raise `IncompleteError` if a finished run has tiles that failed."""
+    failed = run["oddities"]["tiles_failed"]
+    if failed:
+        raise IncompleteError(
+            f"{folder}: is complete but for {len(failed)} tile(s) that could not be computed and are nodata; "
+            "run.json lists them"
+        )
 
 
 def inputs_of(request: DetectRequest) -> list[Path]:
@@ -87,7 +104,7 @@ def carry_out(
     with space.explained():
         if journal.begin(plan.as_json(), request.restart):
             listener.note(f"going on with the unfinished run in {journal.staging}")
-        run = journal.completed(_polygon_options(request, plan))
+        run = journal.completed(polygon_options(request, plan))
         if run is None:
             run = journal.complete(_computed(plan, request, journal, blocks, clock, listener, compute))
         lock.check()
@@ -216,7 +233,7 @@ def _write_rasters(plan: DetectPlan, journal: Journal, blocks: list[Block], list
 def _write_polygons(request: DetectRequest, plan: DetectPlan, journal: Journal, listener: Listener) -> PolygonCounts:
     grid = plan.pair.grid
     listener.stage("polygons", grid.height * grid.width, "pixels", 1)
-    options = _polygon_options(request, plan)
+    options = polygon_options(request, plan)
     counts = polygonize(
         journal.staging / "change.tif",
         journal.staging / "changes.gpkg",
@@ -239,7 +256,7 @@ def _threads_for_files(plan: DetectPlan) -> int:
     return os.cpu_count() or 1 if elsewhere else plan.crew.in_flight * plan.crew.threads
 
 
-def _polygon_options(request: DetectRequest, plan: DetectPlan) -> dict[str, Any]:
+def polygon_options(request: DetectRequest, plan: DetectPlan) -> dict[str, Any]:
     """What decides the polygons beyond the plan."""
     return {
         "min_area_m2": request.min_area,
@@ -269,7 +286,7 @@ def _run_record(
         "crew": asdict(plan.crew),
         "on_tile_error": plan.on_tile_error,
         "oddities": oddities.as_json(),
-        "polygons": _polygon_options(request, plan),
+        "polygons": polygon_options(request, plan),
         "notes": list(plan.pair.notes),
         "counts": {**asdict(counts), **asdict(polygons)},
         "seconds": clock.seconds,

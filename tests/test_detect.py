@@ -24,8 +24,7 @@ import rasterio
 import torch
 
 from geofcs.classes import SECOND
-from geofcs.cli.detect import check_complete
-from geofcs.detect import detect
+from geofcs.detect import check_complete, detect
 from geofcs.errors import ComputeError, IncompleteError, InputError, OutputError
 from geofcs.model.build import build
 from geofcs.model.config import pico

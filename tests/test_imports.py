@@ -26,7 +26,7 @@ LAYERS = [
     {"schedule"},
     {"training"},
     {"detect", "doctor", "verify"},
-    {"evaluation", "bench"},
+    {"evaluation", "bench", "pairs"},
     {"cli"},
     {"__main__"},
 ]

@@ -35,8 +35,20 @@ class TileError(StrEnum):
     NODATA = "nodata"
 
 
-T1 = Annotated[str, Argument(metavar="T1", help="The earlier scene, a GeoTIFF; its pixels are the grid.")]
-T2 = Annotated[str, Argument(metavar="T2", help="The later scene, a GeoTIFF on any grid.")]
+T1 = Annotated[
+    str | None,
+    Argument(metavar="T1", show_default=False, help="The earlier scene, a GeoTIFF; its pixels are the grid."),
+]
+T2 = Annotated[str | None, Argument(metavar="T2", show_default=False, help="The later scene, a GeoTIFF on any grid.")]
+Pairs = Annotated[
+    Path | None,
+    Option(
+        metavar="LIST.csv",
+        help="Many pairs, one a line: columns t1, t2 and, as you like, out, date_t1, date_t2, mask_t1, mask_t2. "
+        "Outputs without a name go into -o, by default beside the list.",
+        rich_help_panel=GRID,
+    ),
+]
 Weights = Annotated[
     str | None,
     Option(help="Trained weights, a .safetensors file; see geofcs weights. Default: the small ones in the package."),

@@ -75,6 +75,7 @@ class Bar:
     def stage(self, name: str, total: int, unit: str, pixels_per_unit: float) -> None:
         """A new bar; the one before it is complete."""
         self._finish()
+        self._progress.start()  # a pair before this one may have ended the display
         self._task = self._progress.add_task(name, total=total, unit=unit, pixels=pixels_per_unit)
 
     def advance(self, units: int) -> None:
