@@ -12,9 +12,9 @@ from geofcs.errors import InputError
 MOST_THREADS = 4
 """Threads of one process at most; more workers are processes.
 
-Threads start at once and share one model, but Python runs one at a time: a tile of 512 pixels through `pico` holds it for
-4.5 % of its time (the core time of a tile of 32 pixels, which is all dispatch, over that of one of 512), so four threads
-hardly wait for each other. A process takes seconds to import torch, and `PROCESS_BYTES`.
+Threads start at once and share one model, but Python runs one at a time: a tile of 512 pixels through `pico` holds it
+for 4.5 % of its time (the core time of a tile of 32 pixels, which is all dispatch, over that of one of 512), so four
+threads hardly wait for each other. A process takes seconds to import torch, and `PROCESS_BYTES`.
 """
 
 BLOCKS_PER_GPU = 2
