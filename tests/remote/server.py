@@ -39,6 +39,11 @@ class Faults:
     def __post_init__(self) -> None:
         self._random = random.Random(self.seed)
 
+    @property
+    def total(self) -> int:
+        """How many requests failed."""
+        return sum(self.injected.values())
+
     def draw(self, request: str) -> str | None:
         """The fault of the next request, or None."""
         with self._lock:
