@@ -13,6 +13,7 @@ All of it happens under the output's lock. Whenever power or the process goes, n
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import shutil
 import uuid
@@ -91,7 +92,7 @@ class Journal:
             raise OutputError(f"{self.out}: names ending in {PARTIAL} are those of unfinished runs: choose another -o")
         for source in inputs:
             for folder in (self.out, self.staging):
-                if source.resolve().is_relative_to(folder.resolve()):
+                if Path(os.path.realpath(source)).is_relative_to(folder.resolve()):  # loops of links are told elsewhere
                     raise OutputError(f"{folder}: holds the input {source.name}: choose another folder with -o")
         if self.is_published and not overwrite:
             raise OutputError(f"{self.out}: is a finished output: add --overwrite to replace it, or choose another -o")
