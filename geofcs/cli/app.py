@@ -10,6 +10,7 @@ import typer
 
 from geofcs import __version__
 from geofcs.cli.bench import bench
+from geofcs.cli.check import check
 from geofcs.cli.data import app as data
 from geofcs.cli.detect import detect
 from geofcs.cli.doctor import doctor
@@ -54,6 +55,7 @@ def _root(
 
 
 app.command()(detect)
+app.command()(check)
 app.command()(verify)
 app.command()(polygonize)
 app.command()(synth)

@@ -99,5 +99,7 @@ def _placement_line(date: SceneDate) -> str:
     place = date.placement
     if isinstance(place, Straight):
         return f"read pixel by pixel, from row {place.row}, column {place.col} on"
-    finer = f", {1 / place.xscale:.2g} x {1 / place.yscale:.2g} pixels to one" if place.xscale * place.yscale < 1 else ""
+    finer = (
+        f", {1 / place.xscale:.2g} x {1 / place.yscale:.2g} pixels to one" if place.xscale * place.yscale < 1 else ""
+    )
     return f"resampled ({place.resampling}{finer})"

@@ -42,9 +42,7 @@ def test_the_first_tile_that_reaches_a_pixel_is_the_first(axis: Axis, pixel: int
 @given(lattices(), st.integers(1, 9), st.integers(1, 40))
 def test_blocks_own_and_compute_what_they_must(lattice: Lattice, workers: int, most_columns: int) -> None:
     again(test_tiles.test_blocks_own_every_tile_once)(lattice, workers, most_columns)
-    again(test_tiles.test_a_block_computes_every_tile_that_reaches_its_pixels)(
-        lattice, workers, most_columns
-    )
+    again(test_tiles.test_a_block_computes_every_tile_that_reaches_its_pixels)(lattice, workers, most_columns)
 
 
 @MANY
