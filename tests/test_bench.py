@@ -11,13 +11,21 @@ import torch
 from torch import Tensor
 from typer.testing import CliRunner
 
+<<<<<<< HEAD
 from geofcs.bench.model import scan_share
+=======
+from geofcs.bench.machine import machine
+from geofcs.bench.marks import rows
+from geofcs.bench.model import ModelTimes
+>>>>>>> ae071ed (Docs: a page per model; every architecture has a prepared twin; bench holds a rival's ratio against Mamba-FCS's)
 from geofcs.bench.operations import operations
 from geofcs.bench.run import Request, Results, bench
+from geofcs.bench.scan import stages_of
+from geofcs.bench.setting import sizes_of
 from geofcs.bench.timing import Clock
 from geofcs.cli.app import app
 from geofcs.errors import UsageError
-from geofcs.model.config import mamba_fcs, scannet
+from geofcs.model.config import changemamba, mamba_fcs, scannet
 from geofcs.model.ops import four_direction_scan
 
 
@@ -47,6 +55,29 @@ def test_a_median_is_of_the_calls_in_turn() -> None:
 def test_the_floor_counts_the_published_operations() -> None:
     assert operations(mamba_fcs("base", 7), 512) / 1e9 == pytest.approx(555, abs=5)
     assert operations(scannet("resnet34", 7), 512) / 1e9 == pytest.approx(530, abs=0.5)
+
+
+def test_the_scans_of_a_pair_are_those_that_the_model_runs_the_dates_rearranged_ones_as_well() -> None:
+    base = [(each.channels, each.height, each.width, each.runs) for each in stages_of(mamba_fcs("base", 7), 512)]
+    assert base == [(256, 128, 128, 7), (512, 64, 64, 7), (1024, 32, 32, 33), (2048, 16, 16, 7)]
+    rival = {(each.channels, each.height, each.width): each.runs for each in stages_of(changemamba("base", 7), 512)}
+    assert sum(rival.values()) == 2 * (2 + 2 + 15 + 2) + 4 * (3 + 2)
+    assert rival[256, 128, 256] == 2  # interleaved, and side by side: 32,768 positions
+
+
+def test_a_rivals_ratio_is_held_against_mamba_fcss_own() -> None:
+    def timed(model: str, seconds: float, precision: str = "bf16") -> ModelTimes:
+        return ModelTimes(model, 512, 8, precision, 1e12, 1e14, {"geofcs": seconds}, None, {})
+
+    models = (timed("base", 0.02), timed("changemamba", 0.025), timed("changemamba", 0.1, "fp32"))
+    found = [row for row in rows(Results(machine("cpu"), 1.0, {}, (), models, ())) if "own ratio" in row.what]
+    assert [(row.ratio, row.marks.must) for row in found] == [("1.25 x", "1.3 x")]
+
+
+@pytest.mark.parametrize("unknown", ["huge", "changemamba-huge"])
+def test_a_model_that_is_not_known_is_refused_with_those_there_are(unknown: str) -> None:
+    with pytest.raises(UsageError, match=rf"--model {unknown}: known are pico, .*changemamba, changemamba-pico"):
+        sizes_of(unknown)
 
 
 def test_a_model_is_held_against_products_and_another_beside_it() -> None:

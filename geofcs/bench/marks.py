@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from geofcs.bench.model import ModelTimes
@@ -33,6 +33,10 @@ class Row(NamedTuple):
 
 SCAN = {"forward": Marks("78 x", "10 x", "5 x"), "both": Marks("212 x", "35 x", "18 x")}
 MODEL = {"cuda": Marks("27 x", "5 x", "2.5 x"), "fp32": Marks(must="1.5 x"), "bf16": Marks(must="2.5 x")}
+RIVALS_ON_GPU = {"scannet": Marks(must="3 x")}
+YARDSTICK = "base"
+"""The Mamba-FCS whose own ratio a rival's is held against."""
+RIVALS = {"changemamba": Marks(must="1.3 x")}
 SHARE = Marks(must="10 %")
 TRAINING = {
     TRAINED[0]: Marks("200 ms", "80 ms", "45 ms"),
@@ -52,6 +56,7 @@ def rows(results: Results) -> Iterator[Row]:
         yield from _scan_rows(scan, on_gpu)
     for model in results.models:
         yield from _model_rows(model, on_gpu)
+        yield from _rival_rows(model, results.models)
     for training in results.trainings:
         yield _training_row(training, on_gpu)
     for scene in results.scenes:
@@ -75,6 +80,8 @@ def _scan_rows(scan: ScanTimes, on_gpu: bool) -> Iterator[Row]:
 def _model_rows(model: ModelTimes, on_gpu: bool) -> Iterator[Row]:
     judged = model.size == SIZE and model.model == "base"
     marks = MODEL.get("cuda" if on_gpu else model.precision, Marks()) if judged else Marks()
+    if on_gpu and model.size == SIZE:
+        marks = RIVALS_ON_GPU.get(model.model, marks)
     for name, seconds in model.seconds.items():
         what = f"{model.model} at {model.size}, {model.precision}, batch {model.batch}, a pair{_unless_ours(name)}"
         yield Row(what, _milliseconds(seconds), f"{model.ratio(name):.2f} x floor", marks)
@@ -84,6 +91,15 @@ def _model_rows(model: ModelTimes, on_gpu: bool) -> Iterator[Row]:
     for cache, seconds in model.first_tile.items():
         must = {"empty cache": "15 s", "filled cache": "3 s"}.get(cache, "")
         yield Row(f"  first tile, {cache}", f"{seconds:.2f} s", "", Marks(must=must))
+
+
+def _rival_rows(model: ModelTimes, models: Sequence[ModelTimes]) -> Iterator[Row]:
+    """A rival's ratio over that of Mamba-FCS, where both were timed in the same way."""
+    for other in models:
+        same = (other.size, other.batch, other.precision) == (model.size, model.batch, model.precision)
+        if model.model in RIVALS and other.model == YARDSTICK and same:
+            ratio = model.ratio("geofcs") / other.ratio("geofcs")
+            yield Row(f"  over {YARDSTICK}'s own ratio", "", f"{ratio:.2f} x", RIVALS[model.model])
 
 
 def _training_row(training: TrainingTimes, on_gpu: bool) -> Row:

@@ -80,6 +80,15 @@ def test_the_same_model_is_saved_as_the_same_bytes(tmp_path: Path, path: Path) -
     assert (tmp_path / "again.safetensors").read_bytes() == path.read_bytes()
 
 
+def test_a_mamba_fcs_is_described_as_it_was_when_there_was_no_other_model(path: Path) -> None:
+    with safe_open(path, framework="pt") as file:
+        header = json.loads(file.metadata()["geofcs"])
+    assert set(header) == {"format", "architecture", "config", "classes", "tile", "trained", "sha256"}
+    assert (header["format"], header["architecture"]) == (1, "mamba-fcs")
+    keys = {"encoder", "classes", "decoder_drop_path", "change_guided_attention", "fft", "normalisation"}
+    assert set(header["config"]) == keys
+
+
 def test_other_tensors_have_another_hash(tmp_path: Path, path: Path) -> None:
     other = save_weights(tmp_path / "other.safetensors", build(SMALL, seed=1), SMALL, LANDSAT, 416, "not at all")
     assert other.sha256 != read_weights_info(path).sha256

@@ -12,11 +12,10 @@ from geofcs.model.config import ChangeMambaConfig, MambaFCSConfig, SCanNetConfig
 from geofcs.model.inference.changemamba import PreparedChangeMamba
 from geofcs.model.inference.fcs import PreparedMambaFCS
 from geofcs.model.inference.graphs import Recorded
-from geofcs.model.inference.plain import PlainModules
 from geofcs.model.inference.scannet import PreparedSCanNet
 from geofcs.model.interface import ChangeModel, Logits
 
-__all__ = ["PREPARED", "Forward", "PlainModules", "Recorded", "prepare"]
+__all__ = ["PREPARED", "Forward", "Recorded", "prepare"]
 
 Forward = Callable[[Tensor, Tensor], Logits]
 
@@ -25,7 +24,7 @@ PREPARED: dict[str, Callable[[Any, torch.dtype], Forward]] = {
     ChangeMambaConfig.architecture: PreparedChangeMamba,
     SCanNetConfig.architecture: PreparedSCanNet,
 }
-"""What is made of a model, by its architecture; one that is not here runs as it is."""
+"""What is made of a model, by its architecture."""
 
 
 def prepare(model: ChangeModel, dtype: torch.dtype) -> Forward:
@@ -33,5 +32,5 @@ def prepare(model: ChangeModel, dtype: torch.dtype) -> Forward:
 
     It takes two batches of float32 images (b, 3, h, w), RGB 0-255. On a GPU a result holds until the next call only.
     """
-    prepared = PREPARED.get(model.config.architecture, PlainModules)(model, dtype)
+    prepared = PREPARED[model.config.architecture](model, dtype)
     return Recorded(prepared) if next(model.parameters()).is_cuda else prepared
