@@ -11,13 +11,9 @@ import torch
 from torch import Tensor
 from typer.testing import CliRunner
 
-<<<<<<< HEAD
-from geofcs.bench.model import scan_share
-=======
 from geofcs.bench.machine import machine
 from geofcs.bench.marks import rows
-from geofcs.bench.model import ModelTimes
->>>>>>> ae071ed (Docs: a page per model; every architecture has a prepared twin; bench holds a rival's ratio against Mamba-FCS's)
+from geofcs.bench.model import ModelTimes, scan_share
 from geofcs.bench.operations import operations
 from geofcs.bench.run import Request, Results, bench
 from geofcs.bench.scan import stages_of
@@ -70,7 +66,11 @@ def test_a_rivals_ratio_is_held_against_mamba_fcss_own() -> None:
         return ModelTimes(model, 512, 8, precision, 1e12, 1e14, {"geofcs": seconds}, None, {})
 
     models = (timed("base", 0.02), timed("changemamba", 0.025), timed("changemamba", 0.1, "fp32"))
-    found = [row for row in rows(Results(machine("cpu"), 1.0, {}, (), models, ())) if "own ratio" in row.what]
+    found = [
+        row
+        for row in rows(Results(machine("cpu"), 1.0, {}, scans=(), models=models, trainings=(), scenes=()))
+        if "own ratio" in row.what
+    ]
     assert [(row.ratio, row.marks.must) for row in found] == [("1.25 x", "1.3 x")]
 
 
