@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch import Tensor
 
 from geofcs.classes import BINARY, SECOND
 from geofcs.errors import InputError
@@ -49,14 +50,17 @@ def test_a_run_ends_with_weights_that_know_what_they_are(whole: Path) -> None:
 
 def test_a_run_that_was_stopped_and_resumed_leaves_the_same_bytes_teacher_and_all(whole: Path, tmp_path: Path) -> None:
     config = tiny(*SCANNET)
-    outcome = run(config, tmp_path / "run", stop=after(5))
-    assert outcome.interrupted
+    assert run(config, tmp_path / "run", stop=after(5)).interrupted
+    taught = last_state(tmp_path / "run")
+    assert (taught[SUMS] > 0.6).any()
+    assert any(name.startswith(TEACHER) for name in taught)
     run(config, tmp_path / "run", resume=True)
     assert left_by(tmp_path / "run") == left_by(whole)
-    last = json.loads((whole / "state" / "last.json").read_text())
-    state = load_file(whole / "state" / last["tensors"])
-    assert (state[SUMS] > 0.6).any()
-    assert any(name.startswith(TEACHER) for name in state)
+
+
+def last_state(folder: Path) -> dict[str, Tensor]:
+    last = json.loads((folder / "state" / "last.json").read_text())
+    return load_file(folder / "state" / last["tensors"])
 
 
 def model() -> SCanNetConfig:
