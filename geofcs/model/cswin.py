@@ -37,8 +37,14 @@ class StripeAttention(nn.Module):
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Queries, keys and values, each (b, h, w, width) -> the same shape."""
-        assert self.around.bias is not None
-        return attention_in_stripes(q, k, v, self.taps(), self.around.bias, self.heads, self.along)
+        return attention_in_stripes(q, k, v, self.heads, self.along) + self._convolution(v)
+
+    def _convolution(self, v: Tensor) -> Tensor:
+        """Along the stripes of (b, h, w, width), zeros beyond their ends."""
+        shape, padding = ((3, 1), (1, 0)) if self.along == "columns" else ((1, 3), (0, 1))
+        taps = torch.unflatten(self.taps()[:, None], -1, shape)
+        y = F.conv2d(v.permute(0, 3, 1, 2), taps, self.around.bias, padding=padding, groups=len(taps))
+        return y.permute(0, 2, 3, 1)
 
 
 class CSWinBlock(nn.Module):
@@ -80,24 +86,11 @@ class ScanFormer(nn.Module):
         return y.permute(0, 3, 1, 2)
 
 
-def attention_in_stripes(
-    q: Tensor, k: Tensor, v: Tensor, taps: Tensor, bias: Tensor, heads: int, along: Along
-) -> Tensor:
-    """What `StripeAttention` computes, of maps (b, h, w, c), `taps` (c, 3) and `bias` (c)."""
+def attention_in_stripes(q: Tensor, k: Tensor, v: Tensor, heads: int, along: Along) -> Tensor:
+    """Attention inside every column or row of maps (b, h, w, c): the same shape."""
     if along == "columns":
         q, k, v = (each.transpose(1, 2) for each in (q, k, v))
-    y = _attention(q, k, v, heads) + _convolution(v, taps, bias)
-    return y.transpose(1, 2) if along == "columns" else y
-
-
-def _attention(q: Tensor, k: Tensor, v: Tensor, heads: int) -> Tensor:
-    """Over the third axis of (b, m, n, c)."""
+        return attention_in_stripes(q, k, v, heads, "rows").transpose(1, 2)
     q, k, v = (torch.unflatten(each, -1, (heads, -1)).transpose(2, 3) for each in (q, k, v))
-    one, two, three = (each.flatten(0, 1) for each in (q, k, v))  # (b m, heads, n, c / heads)
+    one, two, three = (each.flatten(0, 1) for each in (q, k, v))  # (b h, heads, w, c / heads)
     return F.scaled_dot_product_attention(one, two, three).reshape(v.shape).transpose(2, 3).flatten(3)
-
-
-def _convolution(v: Tensor, taps: Tensor, bias: Tensor) -> Tensor:
-    """Along the third axis of (b, m, n, c), zeros beyond its ends."""
-    y = F.conv2d(v.permute(0, 3, 1, 2), taps[:, None, None], bias, padding=(0, 1), groups=len(taps))
-    return y.permute(0, 2, 3, 1)

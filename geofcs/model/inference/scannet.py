@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 
@@ -15,6 +13,9 @@ from geofcs.model.inference.fusion import PointHead
 from geofcs.model.inference.resnet import PreparedBlocks, PreparedResNet
 from geofcs.model.interface import Logits
 from geofcs.model.scannet import SCanNet, UpDecoder, padded
+
+KERNEL = 5
+"""Side of the depthwise kernels that are compiled."""
 
 
 class PreparedSCanNet:
@@ -98,33 +99,41 @@ class PreparedScanFormer:
 
 
 class PreparedCSWinBlock:
-    """`cswin.CSWinBlock`."""
+    """`cswin.CSWinBlock`.
+
+    The convolutions along columns and along rows are one: a 5x5 kernel, as compiled ones are, that is 0 but for the
+    three taps of its channel's stripe.
+    """
 
     def __init__(self, block: CSWinBlock, dtype: torch.dtype) -> None:
         self._attention_norm, self._mlp_norm = Norm(block.attention_norm), Norm(block.mlp_norm)
         self._qkv, self._join = Product.of(block.qkv, dtype), Product(block.join.weight, None, dtype)
         self._bias, self._mlp = block.join.bias.detach().float(), PreparedMLP(block.mlp, dtype)
-        self._columns, self._rows = Stripes(block.columns, dtype), Stripes(block.rows, dtype)
+        self._heads = block.columns.heads
+        self._around, self._around_bias = _stripes_as_kernel(block.columns, block.rows)
 
     def add_to(self, x: Tensor, offset: Tensor | None) -> Tensor:
         """Turn x + offset into the block's result, given as x, changed in place, and the offset that is returned."""
-        qkv = self._qkv(self._attention_norm(x, offset)).chunk(3, -1)
-        of_columns, of_rows = zip(*(each.chunk(2, -1) for each in qkv), strict=True)
-        self._join.add_to(x, torch.cat([self._columns(of_columns), self._rows(of_rows)], -1))
+        self._join.add_to(x, self._attention(self._attention_norm(x, offset)))
         offset = self._bias if offset is None else offset + self._bias
         self._mlp.add_to(x, self._mlp_norm(x, offset))
         return offset + self._mlp.bias
 
+    def _attention(self, x: Tensor) -> Tensor:
+        """Of both kinds of stripes, (b, h, w, c)."""
+        q, k, v = self._qkv(x).chunk(3, -1)
+        (q1, q2), (k1, k2), (v1, v2) = (each.chunk(2, -1) for each in (q, k, v))
+        columns = attention_in_stripes(q1, k1, v1, self._heads, "columns")
+        y = torch.cat([columns, attention_in_stripes(q2, k2, v2, self._heads, "rows")], -1)
+        around: Tensor = pointwise_for(x).depthwise(v.contiguous(), self._around, self._around_bias)
+        return y.add_(around)
 
-class Stripes:
-    """`cswin.StripeAttention`."""
 
-    def __init__(self, attention: StripeAttention, dtype: torch.dtype) -> None:
-        assert attention.around.bias is not None
-        self._taps, self._bias = attention.taps().detach().to(dtype), attention.around.bias.detach().to(dtype)
-        self._heads, self._along = attention.heads, attention.along
-
-    def __call__(self, qkv: Sequence[Tensor]) -> Tensor:
-        """Three maps (b, h, w, c) -> one."""
-        q, k, v = qkv
-        return attention_in_stripes(q, k, v, self._taps, self._bias, self._heads, self._along)
+def _stripes_as_kernel(columns: StripeAttention, rows: StripeAttention) -> tuple[Tensor, Tensor]:
+    """Filters (5, 5, c) and biases (c), float32, of the convolutions along columns and rows side by side."""
+    biases = [stripes.around.bias for stripes in (columns, rows) if stripes.around.bias is not None]
+    half = len(columns.around.weight)
+    filters = columns.around.weight.new_zeros(KERNEL, KERNEL, 2 * half, dtype=torch.float32)
+    filters[1:-1, KERNEL // 2, :half] = columns.taps().detach().T
+    filters[KERNEL // 2, 1:-1, half:] = rows.taps().detach().T
+    return filters, torch.cat(biases).detach().float()
