@@ -30,7 +30,7 @@ from geofcs.evaluation.comparison import (
 from geofcs.evaluation.folder import FolderRequest
 from geofcs.evaluation.scene import SceneRequest
 from geofcs.model.build import build
-from geofcs.model.config import pico
+from geofcs.model.config import ChangeMambaConfig, EncoderConfig, ResNetConfig, SCanNetConfig, pico
 from geofcs.model.maps import Maps
 from geofcs.model.weights import load_weights, save_weights
 from geofcs.synthetic import SceneParameters
@@ -38,6 +38,7 @@ from geofcs.synthetic.write import Extent, write_scenes
 from geofcs.training.losses import Labels
 from geofcs.training.metrics import ChangeMetrics
 from geofcs.training.quality import Quality
+from tests.evaluation.conftest import OTHER_ORDER
 from tests.stubs import Silent
 
 Weights = Callable[[str], Path]
@@ -45,12 +46,12 @@ Weights = Callable[[str], Path]
 
 @pytest.fixture(scope="module")
 def three(weights: Weights, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """A model, one of another width that says other things, and a copy of the first."""
+    """A model, one of another architecture, and a copy of the first."""
     folder = tmp_path_factory.mktemp("three")
-    paths = [folder / f"{name}.safetensors" for name in ("small", "wide", "again")]
+    paths = [folder / f"{name}.safetensors" for name in ("small", "other", "again")]
     shutil.copy(weights("second"), paths[0])
-    config = pico(7, width=24, depths=(1, 1, 1, 1))
-    save_weights(paths[1], build(config, 4), config, SCHEMES["second"], 64, "not at all")
+    config = ChangeMambaConfig(EncoderConfig(8, (1, 1, 1, 1)), classes=7, decoder_width=16)
+    save_weights(paths[1], build(config, 1), config, SCHEMES["second"], 64, "not at all")
     shutil.copy(paths[0], paths[2])
     return paths
 
@@ -72,7 +73,7 @@ def test_a_copy_of_a_model_is_no_different_in_any_draw_and_another_model_is(comp
         copies = [each for each in found if (each.model, each.than) == ("again", "small")]
         assert {each.value for each in copies} <= {0.0, None}
         assert {each.interval for each in copies} <= {(0.0, 0.0), None}
-        assert any(each.value for each in found if each.model == "wide")
+        assert any(each.value for each in found if each.model == "other")
 
 
 def quality(seed: int, wrong: float) -> Quality:
@@ -104,7 +105,7 @@ def test_parameters_and_speed_stand_beside_the_numbers(compared: Comparison, thr
         assert measured.speed is not None and measured.speed > 0 and measured.unit == "pairs/s"
     header, *rows = (line.split() for line in tables.as_text(compared).splitlines()[2:6])
     assert header == ["per-date,", "%", "OA", "F_SCD", "mIoU", "SeK", "parameters", "pairs/s"]
-    assert [row[0] for row in rows] == ["small", "wide", "again"] and all(row[6] == "M" for row in rows)
+    assert [row[0] for row in rows] == ["small", "other", "again"] and all(row[6] == "M" for row in rows)
 
 
 def test_the_papers_rows_stand_beneath_the_test_pairs_of_the_dataset_it_names_by_its_protocol(
@@ -135,11 +136,15 @@ def test_models_of_other_classes_are_refused_in_one_line_unless_change_alone_is_
     assert "F1 of change" in tables.as_text(found) and "SeK" not in tables.as_text(found)
 
 
-def test_models_that_number_the_same_classes_otherwise_are_compared(
+def test_a_model_of_any_architecture_that_numbers_the_same_classes_otherwise_is_compared(
     weights: Weights, dataset: Path, tmp_path: Path
 ) -> None:
-    found = compare_folder(requests([weights("second"), weights("other order")], dataset), Silent(), tmp_path, 0)
-    assert list(found.models) == ["second", "other order"] and found.scheme == SCHEMES["second"]
+    config = SCanNetConfig(ResNetConfig(8, (1, 1, 1, 1)), classes=7, compare_depth=1, depth=1)
+    save_weights(tmp_path / "scannet.safetensors", build(config, 4), config, OTHER_ORDER, 64, "not at all")
+    found = compare_folder(
+        requests([weights("second"), tmp_path / "scannet.safetensors"], dataset), Silent(), tmp_path, 0
+    )
+    assert list(found.models) == ["second", "scannet"] and found.scheme == SCHEMES["second"]
 
 
 def test_files_of_one_name_are_told_apart_by_their_folders() -> None:
@@ -164,9 +169,9 @@ def written(three: list[Path], dataset: Path, tmp_path_factory: pytest.TempPathF
 def test_each_model_has_its_own_report_beside_the_comparison(written: Path) -> None:
     kinds = ("txt", "md", "csv", "json", "png")
     assert {path.name for path in written.iterdir()} == {
-        "small", "wide", *(f"comparison.{kind}" for kind in kinds),
+        "small", "other", *(f"comparison.{kind}" for kind in kinds),
     }  # fmt: skip
-    for name in ("small", "wide"):
+    for name in ("small", "other"):
         assert {"metrics.json", "confusion_per-date.png", "panels"} <= {
             path.name for path in (written / name).iterdir()
         }
@@ -181,12 +186,12 @@ def test_all_tables_of_a_comparison_agree(written: Path) -> None:
     (each,) = [each for each in content["differences"]["per-date"] if each["number"] == "miou"]
     (row,) = [row for row in rows if (row["kind"], row["number"]) == ("difference", "mIoU")]
     low, high = each["interval_95"]
-    assert (row["model"], row["than"]) == (each["model"], each["than"]) == ("wide", "small")
+    assert (row["model"], row["than"]) == (each["model"], each["than"]) == ("other", "small")
     assert [float(row[key]) for key in ("value", "low", "high")] == pytest.approx([each["value"], low, high], abs=1e-6)
     said = f"{100 * each['value']:+.2f} [{100 * low:+.2f}, {100 * high:+.2f}]"
     assert said in markdown and said in (written / "comparison.txt").read_text()
-    numbers = json.loads((written / "wide" / "metrics.json").read_text())["protocols"]["per-date"]["numbers"]
-    assert content["models"]["wide"]["protocols"]["per-date"]["numbers"] == numbers
+    numbers = json.loads((written / "other" / "metrics.json").read_text())["protocols"]["per-date"]["numbers"]
+    assert content["models"]["other"]["protocols"]["per-date"]["numbers"] == numbers
     published = [row for row in rows if row["kind"] == "published"]
     assert len(published) == 12 and published[-1]["value"] == "0.255000"
     for text in (markdown, (written / "comparison.txt").read_text()):
@@ -208,7 +213,7 @@ def test_a_scene_is_compared_too_and_each_models_maps_stay(scene: Path, three: l
     found = compare_scene(scene_requests(scene, three[:2], scene / "change.tif"), Silent(), tmp_path, 0)
     assert found.title == "2 models on t1.tif and t2.tif"
     assert [measured.unit for measured in found.models.values()] == ["Mpx/s", "Mpx/s"]
-    assert all((tmp_path / name / "maps" / "change.tif").exists() for name in ("small", "wide"))
+    assert all((tmp_path / name / "maps" / "change.tif").exists() for name in ("small", "other"))
 
 
 def test_scenes_are_not_cut_into_tiles_of_one_models_size_unasked(

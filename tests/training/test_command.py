@@ -106,7 +106,7 @@ def test_an_interrupt_of_all_processes_saves_and_says_how_to_go_on(
     tmp_path: Path, number: signal.Signals, code: int
 ) -> None:
     folder = tmp_path / "run"
-    settings = ("train.iterations=100000", "output.save_every=1", "data.workers=2", "validation.every=50000")
+    settings = ("train.iterations=100000", "output.save_every=1", "data.workers=1", "validation.every=50000")
     process = begun(folder, *(word for setting in settings for word in ("--set", setting)))
     wait_for(folder / "state" / "last.json")
     os.killpg(process.pid, number)  # as a terminal does, and a scheduler: the readers get it too
