@@ -1,4 +1,4 @@
-"""Sizes of the models, as frozen values: the published encoders, our small `pico`, and how much memory a tile takes."""
+"""Sizes of the models, as frozen values: published ones, our small ones, and how much memory a tile takes."""
 
 from __future__ import annotations
 
@@ -352,8 +352,8 @@ def activation_bytes(config: ChangeConfig, tile: int, batch: int) -> int:
     scores of 16 pixels). Peaks of resident memory as measured, and the formula's, in MB: `pico` at 512 pixels 90 to 111
     (91), two of them 135 to 172 (163), at 768 182 to 208 (180), width 48 at 512 137 (148), Tiny at 512 257 (261), Base
     at 512 294 (337). ChangeMamba has 45 per channel of its decoders, whose maps are of both dates: two of `pico` at 512
-    182 to 241 (238), Tiny and Base at 512 270 to 361 (412). SCanNet has 105 per channel of its encoder:
-    `small` at 512 133 (145), two of them 303 (270), at 768 333 (301), `resnet34` at 384 277 (273).
+    182 to 241 (238), one at 768 271 to 328 (265), Tiny and Base at 512 270 to 361 (412). SCanNet has 105 per channel of
+    its encoder: `small` at 512 133 (145), two of them 303 (270), at 768 333 (301), `resnet34` at 384 277 (273).
     """
     positions = batch * math.ceil(tile / 4) ** 2
     return FIXED_BYTES + 4 * positions * config.activations
