@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 import random
 import re
 import shutil
@@ -18,6 +19,7 @@ from pathlib import Path
 
 import geopandas
 import numpy as np
+import psutil
 import pyogrio
 import pytest
 import rasterio
@@ -192,6 +194,29 @@ def test_a_signal_ends_the_run_with_its_exit_code(
     assert process.returncode == exit_code
     assert "same command again" in said
     assert "Traceback" not in said
+
+
+@pytest.mark.long
+def test_an_interrupt_of_the_whole_group_lets_worker_processes_finish_their_strips(
+    material: Material, undisturbed: Path, tmp_path: Path
+) -> None:
+    """As a terminal sends it: to the command and its workers alike."""
+    processes = [*command(material, tmp_path / "out"), "--worker-kind", "processes"]
+    process = subprocess.Popen(processes, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    strips = tmp_path / "out.partial" / "strips"
+    wait_for(lambda: any(strips.rglob("*.tif")), or_end_of=process, seconds=200)
+    below = psutil.Process(process.pid).children(recursive=True)
+    os.killpg(process.pid, signal.SIGINT)
+    _, said = process.communicate()
+    assert process.returncode == 130, said
+    assert "same command again" in said
+    assert not list(strips.rglob("*.tmp")), "a worker died in the middle of a strip"
+    end = time.monotonic() + 30
+    while any(each.is_running() and each.status() != psutil.STATUS_ZOMBIE for each in below):
+        assert time.monotonic() < end, "a worker outlived the command"
+        time.sleep(0.1)
+    subprocess.run(processes, check=True)
+    assert raster_hashes(tmp_path / "out") == raster_hashes(undisturbed)
 
 
 def test_a_second_signal_ends_at_once(material: Material, tmp_path: Path) -> None:

@@ -131,5 +131,4 @@ def stopping_cleanly() -> Iterator[Callable[[], bool]]:
         with signals.may_finish(SECONDS_TO_FINISH):
             yield signals.wanted
     except StoppedError:
-        stderr.print("geofcs: stopped; what is finished stays: give the same command again to go on", markup=False)
-        raise Exit(signals.exit_code) from None
+        signals.leave("stopped; what is finished stays: give the same command again to go on")

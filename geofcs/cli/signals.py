@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import NoReturn
 
 from geofcs.cli.terminal import stderr
 
@@ -54,6 +55,12 @@ class Signals:
         """Whether there was a signal."""
         return self.received > 0
 
+    def leave(self, sentence: str) -> NoReturn:
+        """End with the signal's exit code; all is closed, and the interpreter's own farewell would take seconds."""
+        _say(sentence)
+        sys.stdout.flush()
+        os._exit(self.exit_code)
+
     @property
     def exit_code(self) -> int:
         """By the signal received."""
@@ -67,7 +74,9 @@ class Signals:
                 leave_at_once(number)
             self.received = number
             if self._seconds is not None:
-                threading.Timer(self._seconds, leave_at_once, [number]).start()
+                timer = threading.Timer(self._seconds, leave_at_once, [number])
+                timer.daemon = True
+                timer.start()
                 _say(f"finishing what is under way, {self._seconds:.0f} s at most; once more ends at once")
 
 

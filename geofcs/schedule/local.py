@@ -80,6 +80,7 @@ def _worker(crew: Crew, number: int) -> dict[str, Any]:
         "nthreads": crew.slots,
         "memory_limit": 0,
         "dashboard_address": LOOPBACK,
+        "preload": ["geofcs.schedule.preload"],
         "silence_logs": logging.CRITICAL,
         "env": environment(crew, number),
     }
