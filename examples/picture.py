@@ -36,7 +36,7 @@ def main(demo: Path, picture: Path) -> None:
     show_scene(panels[1], demo / "scenes" / "t2.tif", "t2.tif")
     show_scene(panels[2], demo / "scenes" / "t2.tif", "true changes, as polygons")
     show_polygons(panels[2], truth)
-    show_scene(panels[3], demo / "scenes" / "t2.tif", "detected by UNTRAINED weights")
+    show_scene(panels[3], demo / "scenes" / "t2.tif", "detected")
     show_polygons(panels[3], demo / "result" / "changes.gpkg")
     figure.legend(handles=legend_of(truth), loc="outside lower center", ncols=LEGEND_ENTRIES, frameon=False)
     picture.parent.mkdir(parents=True, exist_ok=True)
