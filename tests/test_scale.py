@@ -14,8 +14,8 @@ import rasterio
 SCALE = Path(__file__).parents[1] / "examples" / "scale.py"
 MOST_GIGABYTES_PER_WORKER = 2.5
 FLAT = 1.15
-"""Memory after the first tenth of the tiles, over that before, at most: 1.11 was seen where that tenth was 41 megapixels,
-which just fill GDAL's cache."""
+"""Memory after the first tenth of the tiles, over that before, at most: 1.11 was seen where that tenth was 41
+megapixels, which just fill GDAL's cache."""
 
 MOST_DISK_OVER_PRODUCTS = 3.5
 
