@@ -297,8 +297,13 @@ CASES = [
     Case("weights of something", lambda f: (f / "w.safetensors").write_bytes(header_only({"format": 1})), WEIGHTS, 3,
          "its description cannot be understood"),
     # Other commands
+    Case("check missing", nothing, "check {}/good.tif {}/b.tif", 3, r"b\.tif: no such file: check the path"),
+    Case("check a VRT", text_at("b.tif", vrt(simple("good.tif"))), "check {}/b.tif {}/good.tif", 3, NO_TIFF),
+    Case("check bands", nothing, "check {}/good.tif {}/good.tif --bands 7", 3, r"good\.tif: has no band '7'"),
     Case("polygonize a VRT", text_at("b.tif", vrt(simple("good.tif"))), "polygonize {}/b.tif -o {}/x.gpkg", 3,
          "as a GeoTIFF"),
+    Case("polygonize a zip", zipped, "polygonize /vsizip/{}/b.zip/b.tif -o {}/x.gpkg", 3, "not looked into unasked"),
+    Case("polygonize a bucket", nothing, "polygonize /vsis3/bucket/b.tif -o {}/x.gpkg", 3, "download it first"),
     Case("polygonize missing", nothing, "polygonize {}/b.tif -o {}/x.gpkg", 3,
          r"b\.tif: cannot be opened as a GeoTIFF"),
     Case("polygonize a scene", nothing, "polygonize {}/good.tif -o {}/x.gpkg", 3, r"has 3 band\(s\) of uint8"),

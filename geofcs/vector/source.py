@@ -19,6 +19,7 @@ from geofcs.classes import CLASSES_TAG, NO_CHANGE, PERCENT_NODATA, ClassScheme, 
 from geofcs.errors import InputError, SourceError
 from geofcs.gdal import gdal_settings
 from geofcs.grid import Grid
+from geofcs.remote import parse_address
 from geofcs.vector.windows import Block
 
 
@@ -96,8 +97,11 @@ def open_source(
 
 
 def _opened(path: str | Path) -> Any:
+    address = parse_address(str(path))
+    if not address.is_local:
+        raise InputError(f"{address.shown}: polygons are made from a raster on this machine: download it first")
     try:
-        return rasterio.open(path, driver="GTiff")
+        return rasterio.open(Path(address.rest), driver="GTiff")
     except RasterioError as error:
         raise InputError(f"{path}: cannot be opened as a GeoTIFF ({error}): check the path") from error
 
