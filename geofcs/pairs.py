@@ -91,7 +91,8 @@ def _run(left: list[Planned], site: ThisMachine | Cluster, listener: Listener, s
         results = []
         for number, each in enumerate(left):
             request = each.row.request
-            listener.note(f"pair {number + 1} of {len(left)}, {each.row.name}: {request.t1}, {request.t2}")
+            scenes = (parse_address(scene, tuple(ARCHIVES)).shown for scene in (request.t1, request.t2))
+            listener.note(f"pair {number + 1} of {len(left)}, {each.row.name}: {', '.join(scenes)}")
             try:
                 with free_output(request) as (journal, lock):
                     run = carry_out(each.plan, request, journal, lock, each.clock, listener, compute)

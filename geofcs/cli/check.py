@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from typer import Argument
 
 from geofcs.cli import options
 
@@ -11,13 +13,16 @@ if TYPE_CHECKING:
     from geofcs.grid import Grid
     from geofcs.scene import SceneDate, ScenePair
 
+T1 = Annotated[str, Argument(metavar="T1", help="The earlier scene; its pixels are the grid.")]
+T2 = Annotated[str, Argument(metavar="T2", help="The later scene, on any grid.")]
+
 NAME_COLUMN = 12
 """Characters that names take before what is said."""
 
 
 def check(
-    t1: options.T1,
-    t2: options.T2,
+    t1: T1,
+    t2: T2,
     bands: options.Bands = None,
     bands_t1: options.BandsT1 = None,
     bands_t2: options.BandsT2 = None,
