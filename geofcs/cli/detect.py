@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 
 def detect(
-    t1: options.T1 = None,
-    t2: options.T2 = None,
+    t1: options.T1OrList = None,
+    t2: options.T2OrList = None,
     pairs: options.Pairs = None,
     weights: options.Weights = None,
     bands: options.Bands = None,

@@ -35,11 +35,11 @@ class TileError(StrEnum):
     NODATA = "nodata"
 
 
-T1 = Annotated[
-    str | None,
-    Argument(metavar="T1", show_default=False, help="The earlier scene, a GeoTIFF; its pixels are the grid."),
-]
-T2 = Annotated[str | None, Argument(metavar="T2", show_default=False, help="The later scene, a GeoTIFF on any grid.")]
+T1_HELP, T2_HELP = "The earlier scene, a GeoTIFF; its pixels are the grid.", "The later scene, a GeoTIFF on any grid."
+T1 = Annotated[str, Argument(metavar="T1", help=T1_HELP)]
+T2 = Annotated[str, Argument(metavar="T2", help=T2_HELP)]
+T1OrList = Annotated[str | None, Argument(metavar="T1", show_default=False, help=T1_HELP)]
+T2OrList = Annotated[str | None, Argument(metavar="T2", show_default=False, help=T2_HELP)]
 Pairs = Annotated[
     Path | None,
     Option(
