@@ -106,7 +106,7 @@ def carry_out(
             listener.note(f"going on with the unfinished run in {journal.staging}")
         run = journal.completed(polygon_options(request, plan))
         if run is None:
-            run = journal.complete(_computed(plan, request, journal, blocks, clock, listener, compute))
+            run = journal.complete(_computed(plan, request, journal, space, blocks, clock, listener, compute))
         lock.check()
         journal.publish()
     return run
@@ -116,6 +116,7 @@ def _computed(
     plan: DetectPlan,
     request: DetectRequest,
     journal: Journal,
+    space: Space,
     blocks: list[Block],
     clock: Clock,
     listener: Listener,
@@ -126,6 +127,7 @@ def _computed(
         counts, oddities = _compute_strips(plan, journal, blocks, listener, compute)
         plan.pair.check_unchanged()
     with clock.stage("rasters"):
+        space.check_rasters()
         _write_rasters(plan, journal, blocks, listener, anew=counts.strips_written > 0)
     with clock.stage("polygons"):
         polygons = _write_polygons(request, plan, journal, listener)

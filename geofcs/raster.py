@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from xml.etree import ElementTree as ET
@@ -16,13 +18,16 @@ from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
 from geofcs.classes import CLASSES_TAG, PERCENT_NODATA, ClassScheme, Colour, scheme_to_json
-from geofcs.errors import OutputError, VerificationError
+from geofcs.errors import GeofcsError, OutputError, VerificationError
 from geofcs.gdal import category_names_of, gdal_settings, write_category_names
 from geofcs.grid import Grid
 from geofcs.strips import Strip, read_band
 
 INTERNAL_TILE = 512
 """Side of a COG's internal tiles in pixels, the COG driver's own default."""
+
+BEHIND = 1 << 20
+"""Bytes written behind a file to see whether there is room."""
 
 GDAL_TYPES = {"uint8": "Byte", "uint16": "UInt16"}
 
@@ -85,10 +90,11 @@ def write_products(
 
     def write(product: Product) -> Product:
         path = folder / product.file_name
-        _write_cog(path, _mosaic(product, strip_folder, strips, grid, scheme), product.overviews, per_product)
-        if product.names:
-            _write_names(path, product.names)
-        _compare(path, product, strip_folder, strips)
+        with _written(path):
+            _write_cog(path, _mosaic(product, strip_folder, strips, grid, scheme), product.overviews, per_product)
+            if product.names:
+                write_category_names(path, product.names)
+            _compare(path, product, strip_folder, strips)
         return product
 
     at_once = max(1, min(threads, len(products)))
@@ -103,27 +109,50 @@ def write_products(
             pool.shutdown(cancel_futures=True)
 
 
-def _write_cog(path: Path, mosaic: str, overviews: str, threads: int) -> None:
-    """Copy the mosaic (VRT text) into a COG at `path`.
+@contextmanager
+def _written(path: Path) -> Iterator[None]:
+    """Turn what goes wrong in writing into an `OutputError`, and leave nothing of the file behind.
 
-    This driver notices a full disk with several threads too, unlike GDAL's writer of GeoTIFFs by window; and all is
-    read back in the end.
+    GDAL does not report every write that fails on a full disk, and what it wrote cannot be read or compares wrong. But
+    then nothing can be written behind it either.
     """
     try:
-        with gdal_settings(), rasterio.open(mosaic) as source:
-            rasterio.shutil.copy(
-                source, path, driver="COG", compress="deflate", blocksize=INTERNAL_TILE, bigtiff="IF_SAFER",
-                overview_resampling=overviews, num_threads=threads,
-            )  # fmt: skip
-    except (RasterioError, CPLE_BaseError, OSError) as error:
-        raise OutputError(f"{path}: cannot write: {error}; free some space and give the same command again") from error
+        with _as_output_error(path):
+            try:
+                yield
+            except VerificationError:
+                _write_behind(path)
+                raise
+    except GeofcsError:
+        for leftover in path.parent.glob(f"{path.name}*"):
+            leftover.unlink()
+        raise
 
 
-def _write_names(path: Path, names: Mapping[int, str]) -> None:
+@contextmanager
+def _as_output_error(path: Path) -> Iterator[None]:
     try:
-        write_category_names(path, names)
-    except OSError as error:
-        raise OutputError(f"{path}: cannot write: {error}; free some space and give the same command again") from error
+        yield
+    except (RasterioError, CPLE_BaseError, OSError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise OutputError(f"{path}: cannot write: {reason}; free some space and give the same command again") from error
+
+
+def _write_behind(path: Path) -> None:
+    """Raise `OSError` where there is no room behind a file."""
+    with path.open("ab") as file:
+        file.write(bytes(BEHIND))
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _write_cog(path: Path, mosaic: str, overviews: str, threads: int) -> None:
+    """Copy the mosaic (VRT text) into a COG at `path`."""
+    with gdal_settings(), rasterio.open(mosaic) as source:
+        rasterio.shutil.copy(
+            source, path, driver="COG", compress="deflate", blocksize=INTERNAL_TILE, bigtiff="IF_SAFER",
+            overview_resampling=overviews, num_threads=threads,
+        )  # fmt: skip
 
 
 def _mosaic(product: Product, strip_folder: Path, strips: Sequence[Strip], grid: Grid, scheme: ClassScheme) -> str:

@@ -59,6 +59,13 @@ class Space:
         short = ": if the disk fills up, free some and give the same command again" if free < self.at_most else ""
         return f"{told(self.at_most)} of disk at worst, {told(free)} free{short}"
 
+    def check_rasters(self) -> None:
+        """Raise `OutputError` where the rasters have less room than the strips took: they hold the same pixels."""
+        strips = sum(path.stat().st_size for path in self.staging.glob("strips/*/*.tif"))
+        rasters = sum(path.stat().st_size for path in self.staging.glob("*.tif"))
+        if free_bytes(self.staging) + rasters < strips:
+            raise OutputError(f"{self.staging}: no room for the rasters: free some and give the same command again")
+
     @contextmanager
     def explained(self) -> Iterator[None]:
         """Add to an `OutputError` from within how much is free and how much is needed."""

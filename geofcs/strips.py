@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import rasterio
 from rasterio.errors import RasterioError
+from rasterio.io import MemoryFile
 
 from geofcs.durable import sync
 from geofcs.errors import OutputError, VerificationError
@@ -54,57 +56,53 @@ def strips_of(lattice: Lattice, block: Block) -> list[Strip]:
 def write_strip(folder: Path, strip: Strip, layers: Layers, remark: str = "") -> None:
     """Write `layers` (bands, h, w) as a strip; it appears under its name only complete and on disk.
 
-    It remembers a remark on how its pixels came about, if there is one.
-    Raises `OutputError` when it cannot be written.
+    It remembers a remark on how its pixels came about, if there is one. The folder is not synced: a strip whose name is
+    lost with the power is computed again. Raises `OutputError` when it cannot be written.
     """
     temporary = folder / f"{strip.name}.{uuid.uuid4().hex}.tmp"
-    bands, height, width = layers.shape
     try:
-        with (
-            gdal_settings(),
-            rasterio.open(
-                temporary, "w", driver="GTiff", count=bands, height=height, width=width, dtype=layers.dtype,
-                compress="deflate", zlevel=1, interleave="band", blockysize=min(64, height), BIGTIFF="IF_SAFER",
-            ) as file,
-        ):  # fmt: skip
-            file.write(layers)
-            file.update_tags(**{CHECKSUM_TAG: _checksum(layers)}, **({REMARK_TAG: remark} if remark else {}))
-        if not _is_sound(temporary, layers.shape, layers.dtype):
-            raise OutputError(f"{temporary}: what was written cannot be read back; is the disk full or failing?")
+        temporary.write_bytes(_encoded(layers, remark))
         sync(temporary)
         temporary.replace(folder / strip.name)
-    except (RasterioError, OSError) as error:
+    except OSError as error:
         raise OutputError(
-            f"{temporary}: cannot write: {error}; free some space and give the same command again"
+            f"{folder / strip.name}: cannot write: {error.strerror or error}; free some space and give the same "
+            "command again"
         ) from error
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def read_strip(folder: Path, strip: Strip) -> Layers:
-    """All bands of a strip, (bands, h, w). Raises `VerificationError` if they are not what was written."""
-    path = folder / strip.name
-    try:
-        with gdal_settings(), rasterio.open(path, driver="GTiff") as file:
-            layers: Layers = file.read()
-            is_sound = file.tags().get(CHECKSUM_TAG) == _checksum(layers)
-    except RasterioError as error:
-        raise VerificationError(f"{path}: cannot be read back ({error}): give the same command again") from error
-    if not is_sound:
-        raise VerificationError(f"{path}: is not what was written: give the same command again")
-    return layers
+def _encoded(layers: Layers, remark: str) -> bytes:
+    """A GeoTIFF with its checksums, made in memory: GDAL does not report every write that fails on a full disk."""
+    bands, height, width = layers.shape
+    with gdal_settings(), MemoryFile() as memory:
+        with memory.open(
+            driver="GTiff", count=bands, height=height, width=width, dtype=layers.dtype,
+            compress="deflate", zlevel=1, interleave="band", blockysize=min(64, height), BIGTIFF="IF_SAFER",
+        ) as file:  # fmt: skip
+            file.write(layers)
+            file.update_tags(**{CHECKSUM_TAG: " ".join(_checksums(layers, remark)), REMARK_TAG: remark})
+        return bytes(memory.read())
 
 
 def read_band(folder: Path, strip: Strip, band: int) -> npt.NDArray[Any]:
-    """One band of a strip (1 is the first), (h, w)."""
-    with gdal_settings(), rasterio.open(folder / strip.name, driver="GTiff") as file:
-        return np.asarray(file.read(band))
+    """One band of a strip (1 is the first), (h, w). Raises `VerificationError` if it is not what was written."""
+    path = folder / strip.name
+    try:
+        with gdal_settings(), rasterio.open(path, driver="GTiff") as file:
+            pixels, tags = np.asarray(file.read(band)), file.tags()
+    except RasterioError as error:
+        raise VerificationError(f"{path}: cannot be read back ({error}): give the same command again") from error
+    if _checksums(pixels[None], _remark_in(tags)) != _checksums_in(tags)[band - 1 : band]:
+        raise VerificationError(f"{path}: is not what was written: give the same command again")
+    return pixels
 
 
 def remark_of(folder: Path, strip: Strip) -> str:
     """The remark that a strip was written with."""
     with gdal_settings(), rasterio.open(folder / strip.name, driver="GTiff") as file:
-        return str(file.tags().get(REMARK_TAG, ""))
+        return _remark_in(file.tags())
 
 
 def has_sound_strip(folder: Path, strip: Strip, bands: int, dtype: np.dtype[Any]) -> bool:
@@ -118,10 +116,21 @@ def _is_sound(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> bool:
         with gdal_settings(), rasterio.open(path, driver="GTiff") as file:
             if (file.count, file.height, file.width) != shape or np.dtype(file.dtypes[0]) != dtype:
                 return False
-            return bool(file.tags().get(CHECKSUM_TAG) == _checksum(file.read()))
+            tags = file.tags()
+            return _checksums(file.read(), _remark_in(tags)) == _checksums_in(tags)
     except RasterioError:
         return False
 
 
-def _checksum(layers: Layers) -> str:
-    return f"{zlib.crc32(np.ascontiguousarray(layers).data):08x}"
+def _checksums(layers: Layers, remark: str) -> list[str]:
+    """Of each band, the remark included."""
+    start = zlib.crc32(remark.encode())
+    return [f"{zlib.crc32(np.ascontiguousarray(band).data, start):08x}" for band in layers]
+
+
+def _checksums_in(tags: Mapping[str, str]) -> list[str]:
+    return tags.get(CHECKSUM_TAG, "").split()
+
+
+def _remark_in(tags: Mapping[str, str]) -> str:
+    return tags.get(REMARK_TAG, "")

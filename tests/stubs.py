@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ from torch import Tensor
 from geofcs.grid import Grid
 from geofcs.model.interface import Scores
 from geofcs.scene import PairPixels
+from geofcs.strips import Strip, read_band
 
 COVERS = 6
 """Land covers of SECOND."""
@@ -104,6 +106,11 @@ class Nobody:
 
     def strip_done(self) -> None:
         pass
+
+
+def strip_layers(folder: Path, strip: Strip, bands: int) -> np.ndarray:
+    """All bands of a strip, (bands, h, w)."""
+    return np.stack([read_band(folder, strip, band) for band in range(1, bands + 1)])
 
 
 class Silent:

@@ -20,9 +20,9 @@ from geofcs.errors import ComputeError
 from geofcs.model.interface import Scores
 from geofcs.oddities import Oddities
 from geofcs.reading import prefetched
-from geofcs.strips import read_strip, strips_of
+from geofcs.strips import strips_of
 from geofcs.tiles import Block, Lattice
-from tests.stubs import Nobody, StubPair, StubScorer, StubScorerSource
+from tests.stubs import Nobody, StubPair, StubScorer, StubScorerSource, strip_layers
 
 
 def stub_job(folder: Path, height: int = 300, width: int = 400, tile: int = 64, overlap: int = 16) -> BlockJob:
@@ -55,7 +55,7 @@ def mosaic(job: BlockJob, blocks: list[Block]) -> np.ndarray:
     whole = np.zeros((job.bands, *job.pair.grid.shape), np.uint8)
     for block in blocks:
         for strip in strips_of(job.lattice, block):
-            layers = read_strip(job.strips, strip)
+            layers = strip_layers(job.strips, strip, job.bands)
             whole[:, strip.top : strip.top + strip.height, strip.left : strip.left + strip.width] = layers
     return whole
 

@@ -14,11 +14,12 @@ from rasterio.crs import CRS
 
 from geofcs import raster
 from geofcs.classes import BINARY, CLASSES_TAG, LANDSAT, SECOND, ClassScheme, LandCover, scheme_from_json
-from geofcs.errors import VerificationError
+from geofcs.errors import OutputError, VerificationError
 from geofcs.grid import Grid
 from geofcs.raster import products_of, write_products
 from geofcs.strips import Strip, strips_of, write_strip
 from geofcs.tiles import Lattice
+from tests.vector.test_bad_input import files_of_at_most
 
 GRID = Grid(CRS.from_epsg(32631), Affine(0.5, 0, 500_000, 0, -0.5, 4_600_000), 700, 1100)
 UNREFERENCED = Grid(None, Affine.identity(), 700, 1100)
@@ -133,3 +134,19 @@ def test_a_product_that_differs_from_its_strips_is_noticed(tmp_path: Path, monke
     monkeypatch.setattr(raster, "_write_cog", write_and_flip_a_pixel)
     with pytest.raises(VerificationError, match="not what was computed"):
         written(tmp_path, SECOND)
+
+
+@pytest.mark.parametrize("share", [0.02, 0.3, 0.6, 0.9, 0.99])
+def test_a_full_disk_is_an_output_error_and_leaves_nothing_of_the_raster(tmp_path: Path, share: float) -> None:
+    """GDAL itself reports only some of these."""
+    strips, whole = strips_with(tmp_path, bands_of(SECOND)), tmp_path / "whole"
+    whole.mkdir()
+    product = products_of(SECOND, landcover=False)[1]
+    write_products(whole, [product], tmp_path, strips, GRID, SECOND, nobody, nobody)
+    (tmp_path / "small").mkdir()
+    with (
+        files_of_at_most(int(share * (whole / product.file_name).stat().st_size)),
+        pytest.raises(OutputError, match=r"probability\.tif: cannot write: .*; free some space"),
+    ):
+        write_products(tmp_path / "small", [product], tmp_path, strips, GRID, SECOND, nobody, nobody)
+    assert not list((tmp_path / "small").iterdir())

@@ -7,9 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from geofcs.errors import OutputError
-from geofcs.strips import Strip, has_sound_strip, read_strip, strips_of, write_strip
+from geofcs.errors import OutputError, VerificationError
+from geofcs.strips import Strip, has_sound_strip, strips_of, write_strip
 from geofcs.tiles import Lattice
+from tests.stubs import strip_layers
+from tests.vector.test_bad_input import files_of_at_most
 
 STRIP = Strip(row=3, first_col=0, stop_col=4, top=144, left=0, height=48, width=208)
 
@@ -21,7 +23,7 @@ def layers(dtype: type = np.uint8) -> np.ndarray:
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_a_strip_comes_back_as_it_was_written(tmp_path: Path, dtype: type) -> None:
     write_strip(tmp_path, STRIP, layers(dtype))
-    assert (read_strip(tmp_path, STRIP) == layers(dtype)).all()
+    assert (strip_layers(tmp_path, STRIP, 2) == layers(dtype)).all()
     assert has_sound_strip(tmp_path, STRIP, 2, np.dtype(dtype))
     assert [path.name for path in tmp_path.iterdir()] == [STRIP.name]
 
@@ -39,6 +41,27 @@ def test_a_strip_of_another_shape_or_type_is_not_sound(tmp_path: Path) -> None:
     write_strip(tmp_path, STRIP, layers())
     assert not has_sound_strip(tmp_path, STRIP, 4, np.dtype(np.uint8))
     assert not has_sound_strip(tmp_path, STRIP, 2, np.dtype(np.uint16))
+
+
+def test_a_full_disk_is_an_output_error_and_leaves_nothing(tmp_path: Path) -> None:
+    with files_of_at_most(1000), pytest.raises(OutputError, match=r"00003-00000\.tif: cannot write: File too large"):
+        write_strip(tmp_path, STRIP, layers())
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_strip_that_changed_since_is_never_read_as_if_it_were_right(tmp_path: Path) -> None:
+    write_strip(tmp_path, STRIP, layers())
+    path, dice = tmp_path / STRIP.name, np.random.default_rng(2)
+    content = path.read_bytes()
+    noticed = 0
+    for at in dice.integers(0, 8 * len(content), 100):
+        path.write_bytes(content[: at // 8] + bytes([content[at // 8] ^ 1 << at % 8]) + content[at // 8 + 1 :])
+        try:
+            assert (strip_layers(tmp_path, STRIP, 2) == layers()).all()
+        except VerificationError as error:
+            noticed += 1
+            assert STRIP.name in str(error)
+    assert noticed > 50
 
 
 def test_a_folder_that_is_gone_is_an_output_error(tmp_path: Path) -> None:

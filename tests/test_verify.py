@@ -91,10 +91,13 @@ def test_a_raster_that_was_written_wrong_is_found_though_its_hash_is_right(out: 
 
 
 def one_less(database: sqlite3.Connection) -> None:
-    database.execute("DELETE FROM rtree_changes_geom WHERE id = 1")
     database.execute("DROP TRIGGER IF EXISTS rtree_changes_geom_delete")
     database.execute("DROP TRIGGER IF EXISTS trigger_delete_feature_count_changes")
     database.execute("DELETE FROM changes WHERE fid = 1")
+
+
+def no_index(database: sqlite3.Connection) -> None:
+    database.execute("DROP TABLE rtree_changes_geom")
 
 
 def one_twisted(database: sqlite3.Connection) -> None:
@@ -107,7 +110,14 @@ def one_twisted(database: sqlite3.Connection) -> None:
     database.execute("UPDATE changes SET geom = ? WHERE fid = ?", (geometry[:-80] + b"".join(corners), fid))
 
 
-@pytest.mark.parametrize(("harm", "said"), [(one_less, r"holds \d+ of \d+ polygons"), (one_twisted, "valid polygons")])
+@pytest.mark.parametrize(
+    ("harm", "said"),
+    [
+        (one_less, r"holds \d+ of \d+ polygons"),
+        (no_index, r"SQLite says 'no such table"),
+        (one_twisted, "valid polygons"),
+    ],
+)
 def test_polygons_that_were_written_wrong_are_found_though_the_hash_is_right(
     out: Path, harm: Callable[[sqlite3.Connection], None], said: str
 ) -> None:

@@ -16,22 +16,28 @@ from geofcs.errors import VerificationError
 LAYER = "changes"
 ROWS_PER_BATCH = 65_536
 
+INDEX = f"rtree_{LAYER}_geom_rowid"
+"""A table of the spatial index with a row for each feature; unlike the index itself, any SQLite reads it."""
+
 
 def check_pages(package: Path, count: int) -> None:
     """Let SQLite check every page, and count the rows themselves (the layer only tells what it believes).
 
-    Raises `VerificationError`.
+    The rows of the spatial index are counted as well: on a full disk GDAL leaves it out and reports nothing. Raises
+    `VerificationError`.
     """
     try:
         with _sqlite(package) as database:
             verdict = database.execute("PRAGMA integrity_check").fetchone()[0]
-            rows = database.execute(f"SELECT count(*) FROM {LAYER}").fetchone()[0]
+            rows, indexed = (
+                database.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in (LAYER, INDEX)
+            )
     except sqlite3.DatabaseError as error:
-        verdict, rows = str(error), "an unknown number"
-    if verdict != "ok" or rows != count:
+        verdict, rows, indexed = str(error), "an unknown number", "some"
+    if verdict != "ok" or rows != count or indexed != count:
         raise VerificationError(
-            f"{package.name}: holds {rows} of {count} polygons, SQLite says {verdict!r}: the disk may be failing; "
-            "give the same command again"
+            f"{package.name} holds {rows} of {count} polygons, its index {indexed}, SQLite says {verdict!r}: the disk "
+            "may be full or failing; free some space and give the same command again"
         )
 
 
@@ -45,9 +51,9 @@ def check_polygons(package: Path) -> None:
             for batch in reader:
                 shapes = shapely.from_wkb(batch.column(meta["geometry_name"] or "wkb_geometry").to_numpy(False))
                 if not (shapely.is_valid(shapes) & (shapely.get_type_id(shapes) == shapely.GeometryType.POLYGON)).all():
-                    raise VerificationError(f"{package.name}: holds something else than valid polygons")
+                    raise VerificationError(f"{package.name} holds something else than valid polygons")
     except (DataSourceError, DataLayerError, shapely.errors.GEOSException, OSError) as error:
-        raise VerificationError(f"{package.name}: cannot be read ({error})") from error
+        raise VerificationError(f"{package.name} cannot be read ({error})") from error
 
 
 @contextmanager

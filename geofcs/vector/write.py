@@ -56,7 +56,7 @@ def write_features(out: Path, batches: Iterable[pa.RecordBatch], tables: Tables,
         with _working_folder(out) as folder, _settings({**WRITER_SETTINGS, "OGR_CURRENT_DATE": date}):
             package = folder / "changes.gpkg"
             count = _write_package(package, batches, tables, _as_wkt(crs))
-            check_pages(package, count)
+            _check_written(package, count, out)
             finished = _FINISH[out.suffix](package, crs)
             _check_count(finished, count)
             for ending in SIDE_FILES:
@@ -131,6 +131,14 @@ def _write_arrow(
             reader, path, layer=LAYER, driver=driver, geometry_name=GEOMETRY, geometry_type="Polygon", crs=crs,
             layer_options=layer_options,
         )  # fmt: skip
+
+
+def _check_written(package: Path, count: int, out: Path) -> None:
+    """What is not whole just after it was written had no room: GDAL does not report every write that fails."""
+    try:
+        check_pages(package, count)
+    except VerificationError as error:
+        raise OutputError(f"{out}: cannot be written: {error}") from error
 
 
 def _check_count(path: Path, count: int) -> None:

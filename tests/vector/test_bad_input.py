@@ -179,9 +179,9 @@ def test_a_file_that_lacks_a_polygon_is_noticed(tmp_path: Path, ending: str, mon
     change = write_raster(tmp_path / "change.tif", ONE_REGION)
     write_package = write._write_package
     monkeypatch.setattr(write, "_write_package", lambda *arguments: write_package(*arguments) + 1)
-    refused(VerificationError, "holds 1 of 2 polygons", change, tmp_path / f"x{ending}")
+    refused(OutputError, "holds 1 of 2 polygons", change, tmp_path / f"x{ending}")
     if ending != ".gpkg":
-        monkeypatch.setattr(write, "check_pages", lambda *_: None)
+        monkeypatch.setattr(write, "_check_written", lambda *_: None)
         refused(VerificationError, "holds 1 of 2 polygons", change, tmp_path / f"x{ending}")
 
 
@@ -198,7 +198,7 @@ def test_a_damaged_geopackage_is_noticed(tmp_path: Path, monkeypatch: pytest.Mon
         return count
 
     monkeypatch.setattr(write, "_write_package", write_and_damage)
-    refused(VerificationError, "SQLite says", change, tmp_path / "x.gpkg")
+    refused(OutputError, "SQLite says", change, tmp_path / "x.gpkg")
 
 
 @contextmanager

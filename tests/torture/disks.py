@@ -1,0 +1,128 @@
+"""Runs on disks that fill up: every one ends with exit code 5 and one line, and goes on when there is room."""
+
+from __future__ import annotations
+
+import re
+import resource
+import shutil
+import subprocess
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from geofcs.errors import OutputError
+from tests.torture.forks import Stages
+from tests.torture.kills import Bench
+from tests.torture.runs import content_of
+
+PLENTY = "256m"
+
+LINE = re.compile(r"(_tiff\w+: .*\n)*geofcs: .*(No space|make room|free some|free space|free on this disk).*\n")
+"""One line, which says what is the matter and what helps. (GDAL's TIFF library may say that it could not write.)"""
+
+NEEDED = re.compile(r"free.*needed|needs .* more at least|nothing can be written beside it")
+
+
+@dataclass
+class Filled:
+    """What became of runs on small disks: cases by kind, and in which stage the disk was full."""
+
+    cases: Counter[str] = field(default_factory=Counter)
+    stages: Counter[str] = field(default_factory=Counter)
+    enough: int = 0
+
+
+def can_mount(folder: Path) -> bool:
+    """Whether this process may mount disks (as root, or below `unshare --map-root-user --mount`)."""
+    folder.mkdir(exist_ok=True)
+    try:
+        with small_disk(folder, "size=64k"):
+            return True
+    except (subprocess.CalledProcessError, FileNotFoundError):
+        return False
+
+
+@contextmanager
+def small_disk(folder: Path, options: str) -> Iterator[None]:
+    """A disk in memory at `folder`."""
+    folder.mkdir(exist_ok=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", options, "geofcs", folder], check=True, capture_output=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", folder], check=True)
+
+
+def fill_disks(bench: Bench, count: int) -> Filled:
+    """`count` disks from nothing to more than enough: too few bytes, too few files, too small files.
+
+    Where disks cannot be mounted, all of them are of the last kind.
+    """
+    result = Filled()
+    mounts = can_mount(bench.folder / "disk")
+    for case in range(count):
+        share = (case + 1) / count
+        if not mounts or case % 4 == 3:
+            _with_small_files(bench, int(share * 420_000), result)
+        elif case % 4 == 2:
+            _on_disk(bench, f"size={PLENTY},nr_inodes={2 + int(share * 28)}", "files", result)
+        else:
+            _on_disk(bench, f"size={int(share * 1_400_000)}", "bytes", result, overwrite=case % 4 == 1)
+    return result
+
+
+def _on_disk(bench: Bench, options: str, kind: str, result: Filled, *, overwrite: bool = False) -> None:
+    """A disk that lacks bytes or inodes; `overwrite`: an older output is to be replaced, and must stay."""
+    disk = bench.folder / "disk"
+    with small_disk(disk, f"size={PLENTY}"):
+        if overwrite:
+            shutil.copytree(bench.folder / "undisturbed", disk / "out")
+            (disk / "out" / "old").touch()
+            options = f"size={int(options.removeprefix('size=')) + _bytes_in(disk)}"
+        subprocess.run(["mount", "-o", f"remount,{options}", disk], check=True, capture_output=True)
+        run = bench.run(disk / "out", overwrite=overwrite)
+        ended = bench.start(run).ended()
+        result.cases[kind + (" (an output to replace)" if overwrite else "")] += 1
+        if ended.code == 0:
+            result.enough += 1
+            assert content_of(disk / "out") == bench.expected
+            return
+        _check(ended.code, ended.said)
+        result.stages[ended.stage] += 1
+        assert (disk / "out" / "old").exists() if overwrite else not (disk / "out").exists()
+        subprocess.run(["mount", "-o", f"remount,size={PLENTY},nr_inodes=0", disk], check=True, capture_output=True)
+        bench.finish(run, disk / "out")
+
+
+def _bytes_in(folder: Path) -> int:
+    page = 4096
+    return sum(page + -(-path.stat().st_size // page) * page for path in folder.rglob("*") if path.is_file())
+
+
+def _with_small_files(bench: Bench, size: int, result: Filled) -> None:
+    """A limit to the size of files, as quotas and old file systems have: the system says EFBIG."""
+    out = bench.fresh()
+    run = bench.run(out)
+
+    def limited(stages: Stages) -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+        run(stages)
+
+    ended = bench.start(limited).ended()
+    result.cases["size of a file"] += 1
+    if ended.code == 0:
+        result.enough += 1
+        assert content_of(out) == bench.expected
+        return
+    _check(ended.code, ended.said)
+    result.stages[ended.stage] += 1
+    assert not out.exists()
+    bench.finish(run, out)
+
+
+def _check(code: int, said: str) -> None:
+    assert code == OutputError.exit_code, said
+    assert LINE.fullmatch(said), said
+    assert NEEDED.search(said), said

@@ -1,0 +1,143 @@
+"""Runs of `geofcs detect` that take a second: real scenes, real products, real journal, and a model that costs nothing.
+
+The blocks run one after the other in the calling thread, or under Dask as they really do; bytes are the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from unittest import mock
+
+import torch
+from torch import Tensor
+
+from geofcs import detect
+from geofcs.blocks import BlockJob, run_block
+from geofcs.classes import SECOND
+from geofcs.crew import Crew
+from geofcs.listener import Listener, Stop
+from geofcs.model.build import build
+from geofcs.model.config import pico
+from geofcs.model.interface import Scores
+from geofcs.model.weights import save_weights
+from geofcs.plan import DetectPlan, DetectRequest, make_plan
+from geofcs.schedule import Outcome
+from geofcs.synthetic import SceneParameters
+from geofcs.synthetic.write import Extent, write_scenes
+from geofcs.tiles import Block
+
+HEIGHT, WIDTH, TILE, OVERLAP = 540, 620, 128, 16
+
+
+@dataclass(frozen=True)
+class Material:
+    """A scene pair and weights, on disk."""
+
+    t1: Path
+    t2: Path
+    weights: Path
+
+    def request(self, out: Path, *, overwrite: bool = False, workers: int = 1) -> DetectRequest:
+        """All four rasters, with overviews, and polygons."""
+        return DetectRequest(
+            str(self.t1), str(self.t2), out, self.weights, tile=TILE, overlap=OVERLAP, threads=1, workers=workers,
+            worker_kind="threads", landcover=True, overwrite=overwrite,
+        )  # fmt: skip
+
+
+def write_material(folder: Path) -> Material:
+    """Scenes and weights, made once."""
+    write_scenes(folder, SceneParameters(seed=3), Extent(HEIGHT, WIDTH))
+    config = pico(classes=SECOND.count, width=8)
+    save_weights(folder / "w.safetensors", build(config, seed=0), config, SECOND, tile=TILE, trained="not trained")
+    return Material(folder / "t1.tif", folder / "t2.tif", folder / "w.safetensors")
+
+
+@dataclass(frozen=True)
+class CostlessSource:
+    """Loads a `CostlessScorer`; says of itself what the plan wants to know of a model."""
+
+    device: str = "cpu"
+    precision: str = "fp32"
+    tta: str = "none"
+
+    weights: Path = Path("none")
+
+    def load(self) -> CostlessScorer:
+        """The scorer."""
+        return CostlessScorer()
+
+    def in_float32(self) -> None:
+        """It is that already."""
+
+
+class CostlessScorer:
+    """Change and classes straight from colours, in blobs of some pixels."""
+
+    device = torch.device("cpu")
+    mean_colours = ((128.0, 128.0, 128.0), (128.0, 128.0, 128.0))
+
+    def __call__(self, t1: Tensor, t2: Tensor) -> Scores:
+        """Scores of a batch."""
+        coarse1, coarse2 = (torch.nn.functional.avg_pool2d(each, 9, 1, 4) for each in (t1, t2))
+        change = ((coarse1 - coarse2).abs().mean(1) / 40).clamp(0, 1)
+        return Scores(change, *(_one_of(each[:, 1]) for each in (coarse1, coarse2)))
+
+
+def _one_of(green: Tensor) -> Tensor:
+    covers = len(SECOND.land_covers)
+    chosen = (green / 256 * covers).long().clamp(0, covers - 1)
+    return torch.nn.functional.one_hot(chosen, covers).movedim(-1, 1).float()
+
+
+def plan_without_model(request: DetectRequest) -> DetectPlan:
+    """The real plan, but for the model."""
+    return replace(make_plan(request), source=CostlessSource())  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class Watcher:
+    """Tells a listener of tiles."""
+
+    listener: Listener
+
+    def tiles_done(self, count: int) -> None:
+        """Pass it on."""
+        self.listener.advance(count)
+
+    def strip_done(self) -> None:
+        """Nothing."""
+
+
+def computed_in_turn(_crew: Crew, _stop: Stop) -> detect.Compute:
+    """What `computed_here` gives, without Dask."""
+
+    def compute(job: BlockJob, blocks: Sequence[Block], listener: Listener) -> Outcome:
+        return Outcome([run_block(job, block, Watcher(listener)) for block in blocks], [])
+
+    return compute
+
+
+def detect_without_model(request: DetectRequest, listener: Listener, *, under_dask: bool) -> None:
+    """`geofcs detect`, all of it but the model."""
+    with (
+        mock.patch.object(detect, "make_plan", plan_without_model),
+        mock.patch.object(detect, "computed_here", detect.computed_here if under_dask else computed_in_turn),
+    ):
+        detect.detect(request, listener)
+
+
+Content = dict[str, str]
+
+
+def content_of(out: Path) -> Content:
+    """What must be equal of two runs: the bytes of all rasters, and everything in the GeoPackage but its date."""
+    rasters = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(out.glob("*.tif*"))}
+    database = sqlite3.connect(f"{(out / 'changes.gpkg').as_uri()}?mode=ro", uri=True)
+    dump = "\n".join(line for line in database.iterdump() if '"gpkg_contents"' not in line)
+    database.close()
+    return {**rasters, "changes.gpkg": hashlib.sha256(dump.encode()).hexdigest()}
