@@ -21,6 +21,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from geofcs.classes import ClassScheme, LandCover
+from geofcs.durable import rename_synced
 from geofcs.errors import InputError, OutputError
 from geofcs.model.build import ARCHITECTURES, ENCODER_KINDS, encoder_of, model_of, without_memory
 from geofcs.model.config import AnyEncoderConfig, ChangeConfig, Colour
@@ -170,7 +171,7 @@ def _write(
     unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
     try:
         save_file(tensors, unfinished, {METADATA: json.dumps(header)})
-        unfinished.replace(path)
+        rename_synced(unfinished, path)
     except (OSError, SafetensorError) as error:
         raise OutputError(f"{path}: cannot be written: {error}") from error
     finally:

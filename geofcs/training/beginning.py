@@ -43,9 +43,11 @@ def begun(fabric: Fabric, config: RunConfig, sets: Sets, note: Callable[[str], N
     return job_of(fabric, config, sets.classes, start.model), Progress()
 
 
-def resumed(fabric: Fabric, config: RunConfig, sets: Sets, run: Path) -> tuple[Job, Progress]:
-    """A job in the state that a run was saved in; raises `InputError`."""
-    tensors, facts = Checkpoints(run / STATE).load()
+def resumed(
+    run: Path, fabric: Fabric, config: RunConfig, sets: Sets, note: Callable[[str], None]
+) -> tuple[Job, Progress]:
+    """A job in the state that a run was saved in; `note` is told if that is not the last. Raises `InputError`."""
+    tensors, facts = Checkpoints(run / STATE).load(note)
     classes = scheme_from_json(facts["classes"])
     if classes != sets.classes:
         raise InputError(f"{run}: was trained for the classes of {classes.name}, the data has {sets.classes.name}")

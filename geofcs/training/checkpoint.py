@@ -1,16 +1,15 @@
-"""Where a run can be taken up again: one safetensors file with every number, one JSON file that says which one counts.
+"""Where a run can be taken up again: safetensors files with every number, and JSON files that say which one counts.
 
-`last.json` names the state that is whole. A new state is written beside the old one, made to last, and takes over when
-`last.json` is renamed into place; only then is the old one deleted. So whenever the process dies, or the disk is full,
-the last whole state is there.
+`last.json` names the state that counts, with its SHA-256, and `previous.json` the one before. A new state is written
+beside the old ones, made to last, and takes over when `last.json` is renamed into place; only then is the oldest one
+deleted. So whenever the process dies, or the disk is full, the last whole state is there; and where the last one has
+been damaged since, the one before it is taken.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
-import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,16 +18,22 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from geofcs.durable import sha256, written_whole
 from geofcs.errors import InputError, OutputError
+from geofcs.records import read_sealed, sealed, write_json
 
-FORMAT = 1
-"""The version of the state that this code writes, and the newest it reads."""
+FORMAT = 2
+"""The version of the state that this code writes and reads. Version 1 had no hashes."""
 
-STATE, LAST = "state", "last.json"
-"""The folder in a run's, and the file in it that names the whole state."""
+STATE, LAST, PREVIOUS = "state", "last.json", "previous.json"
+"""The folder in a run's, the file in it that names the state that counts, and the one that names the state before."""
 
 Facts = dict[str, Any]
 """What JSON can hold of a state."""
+
+
+def _nobody(_sentence: str) -> None:
+    pass
 
 
 @dataclass(frozen=True)
@@ -43,61 +48,70 @@ class Checkpoints:
         return (self.folder / LAST).exists()
 
     def save(self, iteration: int, tensors: Mapping[str, Tensor], facts: Facts) -> None:
-        """Replace the state by this one, whole or not at all. Raises `OutputError`; the old state is then intact."""
+        """Add this state, whole or not at all. Raises `OutputError`; the states before it are then intact."""
         name = f"state-{iteration:08d}.safetensors"
         with _as_output_error(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
-            _write_tensors(self.folder / name, tensors)
-            _write_json(self.folder / LAST, {"format": FORMAT, "tensors": name, "iteration": iteration, **facts})
+            with written_whole(self.folder / name) as unfinished:
+                save_file({key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}, unfinished)
+            record = {"format": FORMAT, "tensors": name, "sha256": sha256(self.folder / name), "iteration": iteration}
+            kept = {name, self._keep_previous(name)}
+            write_json(self.folder / LAST, sealed({**record, **facts}))
             for other in [*self.folder.glob("state-*.safetensors"), *self.folder.glob(".*.unfinished")]:
-                if other.name != name:
+                if other.name not in kept:
                     other.unlink()
 
     @property
     def iteration(self) -> int | None:
         """After which iteration the state was saved; None where there is none that can be read."""
         try:
-            return int(json.loads((self.folder / LAST).read_text(encoding="utf-8"))["iteration"])
-        except (OSError, ValueError, KeyError, TypeError):
+            return int(read_sealed(self.folder / LAST)["iteration"])
+        except InputError:
             return None
 
-    def load(self) -> tuple[dict[str, Tensor], Facts]:
-        """The last state that is whole, on the CPU. Raises `InputError` if there is none or it cannot be read."""
-        path = self.folder / LAST
+    def _keep_previous(self, name: str) -> str:
+        """Let what was last become the previous state, unless it is damaged; returns its tensors' name."""
+        for each in (LAST, PREVIOUS):
+            with contextlib.suppress(InputError):
+                record = read_sealed(self.folder / each)
+                if record["tensors"] != name:
+                    write_json(self.folder / PREVIOUS, record)
+                    return str(record["tensors"])
+        return name
+
+    def load(self, note: Callable[[str], None] = _nobody) -> tuple[dict[str, Tensor], Facts]:
+        """The last state, on the CPU, or the one before if the last is damaged, which `note` is then told.
+
+        Raises `InputError` if there is none that is whole.
+        """
+        if not self.exist:
+            raise InputError(f"{self.folder / LAST}: there is no state of a run to go on from")
         try:
-            facts = json.loads(path.read_text(encoding="utf-8"))
-            if facts["format"] > FORMAT:
-                raise InputError(f"{path}: was written by a newer geofcs (format {facts['format']}): update geofcs")
-            return load_file(self.folder / facts["tensors"]), facts
-        except FileNotFoundError as error:
-            raise InputError(f"{error.filename or path}: there is no state of a run to go on from") from None
-        except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+            return self._state(LAST)
+        except InputError as error:
+            if not (self.folder / PREVIOUS).exists():
+                raise
+            with contextlib.suppress(InputError):
+                tensors, facts = self._state(PREVIOUS)
+                note(f"{error}; going on from the state before it, after iteration {facts['iteration']}")
+                return tensors, facts
+            raise
+
+    def _state(self, name: str) -> tuple[dict[str, Tensor], Facts]:
+        """The state that one of the records names, if it is to the last bit what was written."""
+        facts = read_sealed(self.folder / name)
+        if facts.get("format") != FORMAT:
+            raise InputError(
+                f"{self.folder / name}: has format {facts.get('format')}, this geofcs reads {FORMAT}: go on with the "
+                "geofcs that wrote it"
+            )
+        path = self.folder / facts["tensors"]
+        try:
+            if sha256(path) != facts["sha256"]:
+                raise InputError(f"{path}: the state of this run is damaged: it is not what was written")
+            return load_file(path), facts
+        except (OSError, ValueError, RuntimeError, SafetensorError) as error:
             raise InputError(f"{path}: the state of this run cannot be read: {error}") from error
-
-
-def _write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    unfinished = path.with_name(f".{path.name}.unfinished")
-    try:
-        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, unfinished)
-        _rename(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
-
-
-def _write_json(path: Path, content: Facts) -> None:
-    unfinished = path.with_name(f".{path.name}.unfinished")
-    try:
-        unfinished.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-        _rename(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
-
-
-def _rename(unfinished: Path, path: Path) -> None:
-    """Put a file under its name once its bytes are on the disk."""
-    with unfinished.open("rb+") as file:
-        os.fsync(file.fileno())
-    unfinished.replace(path)
 
 
 @contextlib.contextmanager

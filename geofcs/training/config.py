@@ -20,6 +20,7 @@ from pydantic import (
 )
 
 import geofcs
+from geofcs.durable import written_whole
 from geofcs.errors import InputError, OutputError, UsageError
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -242,12 +243,11 @@ def write_config(path: Path, config: RunConfig) -> None:
 
     Raises `OutputError`.
     """
-    unfinished = path.with_name(f".{path.name}.unfinished")
     text = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished.write_text(text, encoding="utf-8")
-        unfinished.replace(path)
+        with written_whole(path) as unfinished:
+            unfinished.write_text(text, encoding="utf-8")
     except OSError as error:
         raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from error
 

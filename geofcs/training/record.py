@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
+from geofcs.durable import written_whole
 from geofcs.errors import OutputError
 from geofcs.training.quality import Quality
 from geofcs.training.step import TERMS
@@ -39,11 +40,9 @@ class Table:
             # A row that the disk had no more room for is shorter than the columns' names.
             kept = [row for row in rows if _before(row[0], iteration) and len(row) == len(rows[0])]
         self._begun = bool(kept)
-        unfinished = path.with_name(f".{path.name}.unfinished")
         try:
-            with unfinished.open("w", newline="", encoding="utf-8") as file:
+            with written_whole(path) as unfinished, unfinished.open("w", newline="", encoding="utf-8") as file:
                 csv.writer(file).writerows(kept)
-            unfinished.replace(path)
         except OSError as error:
             raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from error
 

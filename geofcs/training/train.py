@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import NoReturn, Protocol
 
@@ -72,7 +73,8 @@ def train(config: RunConfig, run: Path, listener: Listener, stop: Callable[[], b
     fabric = launched(config.train)
     with memory_advice(config, run):
         sets = sets_of(config)
-        job, progress = resumed(fabric, config, sets, run) if resume else begun(fabric, config, sets, listener.note)
+        begin = partial(resumed, run) if resume else begun
+        job, progress = begin(fabric, config, sets, listener.note)
         try:
             if job.leads:
                 write_config(run / CONFIG, config)

@@ -65,6 +65,6 @@ def run(config: RunConfig, folder: Path, *, stop: Callable[[], bool] = never, re
 
 def left_by(folder: Path) -> dict[str, bytes]:
     """Everything that a finished run says: its tables, its weights, its last state."""
-    names = ["losses.csv", "metrics.csv", "best.safetensors", "last.safetensors"]
-    files = [folder / name for name in names] + sorted((folder / "state").iterdir())
+    names = ["losses.csv", "metrics.csv", "best.safetensors", "last.safetensors", "state/last.json"]
+    files = [*(folder / name for name in names), max((folder / "state").glob("*.safetensors"))]
     return {file.name: file.read_bytes() for file in files}

@@ -8,12 +8,14 @@ from pathlib import Path
 import pytest
 import torch
 
+from geofcs import durable
 from geofcs.errors import ComputeError, InputError, OutputError
 from geofcs.model.weights import load_weights
-from geofcs.training import checkpoint, sets, step
+from geofcs.training import sets, step
 from geofcs.training.checkpoint import Checkpoints
 from geofcs.training.losses import LossTerms, change_loss
-from tests.training.runs import after, left_by, run, tiny
+from geofcs.training.train import train
+from tests.training.runs import Silence, after, left_by, never, run, tiny
 
 
 @pytest.fixture(scope="module")
@@ -36,23 +38,23 @@ class Killed(BaseException):
     """A process that ends here."""
 
 
-@pytest.mark.parametrize("moment", [2, 4, 5])
+@pytest.mark.parametrize("moment", [4, 7, 8, 9])
 def test_a_run_killed_while_it_saves_goes_on_to_the_same_bytes(
     whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: int
 ) -> None:
     folder, renames = tmp_path / "run", iter(range(1, 1000))
-    rename = checkpoint._rename
+    rename = durable.rename_synced
 
     def killed(unfinished: Path, path: Path) -> None:
         if next(renames) == moment:
             raise Killed
         rename(unfinished, path)
 
-    monkeypatch.setattr(checkpoint, "_rename", killed)
-    with pytest.raises(Killed):
+    with monkeypatch.context() as doomed, pytest.raises(Killed):
+        doomed.setattr(durable, "rename_synced", killed)
         run(tiny(), folder)
     begun = Checkpoints(folder / "state").exist
-    assert begun == (moment > 2)
+    assert begun == (moment > 5)
     if not begun:
         with pytest.raises(InputError, match="no state of a run"):
             run(tiny(), folder, resume=True)
@@ -146,9 +148,20 @@ def test_a_state_that_was_cut_short_is_refused_in_one_line(tmp_path: Path) -> No
     (tensors,) = (folder / "state").glob("*.safetensors")
     for damage in (lambda: tensors.write_bytes(tensors.read_bytes()[:-100]), tensors.unlink):
         damage()
-        with pytest.raises(InputError, match=r"state of this run cannot be read|no state of a run") as caught:
+        with pytest.raises(InputError, match=r"state of this run (is damaged|cannot be read)") as caught:
             run(tiny(), folder, resume=True)
         assert "\n" not in str(caught.value)
+
+
+def test_a_last_state_that_was_damaged_since_gives_way_to_the_one_before(whole: Path, tmp_path: Path) -> None:
+    folder, listener = tmp_path / "run", Silence()
+    run(tiny(), folder, stop=after(5))
+    last = max((folder / "state").glob("*.safetensors"))
+    content = last.read_bytes()
+    last.write_bytes(content[:-9] + bytes([content[-9] ^ 1]) + content[-8:])
+    train(tiny(), folder, listener, never, resume=True)
+    assert any("going on from the state before it, after iteration 4" in note for note in listener.notes)
+    assert left_by(folder) == left_by(whole)
 
 
 def test_a_run_is_not_written_over_another(whole: Path) -> None:
