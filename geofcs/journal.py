@@ -186,7 +186,9 @@ class Journal:
             return None
         with contextlib.suppress(InputError):
             run = read_sealed(path)
-            if run["polygons"] == polygons and self.is_finished(list(run["outputs"])):
+            outputs: Described = run["outputs"]
+            whole = all(is_as_described(self.staging / name, described) for name, described in outputs.items())
+            if whole and run["polygons"] == polygons:
                 return run
         with as_output_error(self.staging):
             write_json(self.staging / PLAN_FILE, self._begun_plan() or {})

@@ -78,7 +78,7 @@ def _on_disk(bench: Bench, options: str, kind: str, result: Filled, *, overwrite
     disk = bench.folder / "disk"
     with small_disk(disk, f"size={PLENTY}"):
         if overwrite:
-            shutil.copytree(bench.folder / "undisturbed", disk / "out")
+            shutil.copytree(bench.undisturbed, disk / "out")
             (disk / "out" / "old").touch()
             options = f"size={int(options.removeprefix('size=')) + _bytes_in(disk)}"
         subprocess.run(["mount", "-o", f"remount,{options}", disk], check=True, capture_output=True)

@@ -26,7 +26,6 @@ class Killed:
 
     kills: Counter[str] = field(default_factory=Counter)
     outputs: int = 0
-    starts_refused: int = 0
 
 
 @dataclass(frozen=True)
@@ -36,6 +35,7 @@ class Bench:
     folder: Path
     material: Material
     expected: Content
+    undisturbed: Path
     seconds: dict[str, float]
     """How long each stage takes when left alone."""
 
@@ -52,6 +52,10 @@ class Bench:
         """Leave a run alone, and see that its output is right and nothing else is left."""
         ended = self.start(run).ended()
         assert ended.code == 0, ended
+        self.check_finished(out)
+
+    def check_finished(self, out: Path) -> None:
+        """See that an output is right, and that nothing else is left beside it."""
         assert content_of(out) == self.expected
         assert [path.name for path in out.parent.iterdir()] == [out.name]
 
@@ -76,7 +80,7 @@ def bench_in(folder: Path, material: Material) -> Bench:
     assert ended.code == 0, ended
     stops = [*list(moments.values())[1:], time.monotonic() - began]
     seconds = {stage: stop - moments[stage] for stage, stop in zip(STAGES, stops, strict=True)}
-    return Bench(folder, material, content_of(out), seconds)
+    return Bench(folder, material, content_of(out), out, seconds)
 
 
 def kill_at_random(bench: Bench, kills: int, seed: int, dask_share: float) -> Killed:
@@ -85,7 +89,7 @@ def kill_at_random(bench: Bench, kills: int, seed: int, dask_share: float) -> Ki
     while result.kills.total() < kills:
         out, overwrite = bench.fresh(), dice.random() < 0.3
         if overwrite:
-            shutil.copytree(bench.folder / "undisturbed", out)
+            shutil.copytree(bench.undisturbed, out)
             (out / "old").touch()
         run = bench.run(out, overwrite=overwrite, under_dask=dice.random() < dask_share)
         for _ in range(dice.randint(1, MOST_KILLS)):
@@ -120,7 +124,7 @@ def kill_at_every_step(bench: Bench, every: int, offset: int = 0) -> Killed:
     result = Killed()
     for number in range(1 + offset, 1 + _count_steps(bench), every):
         out = bench.fresh()
-        shutil.copytree(bench.folder / "undisturbed", out)
+        shutil.copytree(bench.undisturbed, out)
         (out / "old").touch()
         run = bench.run(out, overwrite=True)
 
@@ -141,7 +145,7 @@ def kill_at_every_step(bench: Bench, every: int, offset: int = 0) -> Killed:
 def _count_steps(bench: Bench) -> int:
     """How many changes an undisturbed run makes."""
     out, counted = bench.fresh(), bench.folder / "steps"
-    shutil.copytree(bench.folder / "undisturbed", out)
+    shutil.copytree(bench.undisturbed, out)
     run = bench.run(out, overwrite=True)
 
     def count(stages: Stages) -> None:

@@ -1,0 +1,42 @@
+"""Every file of an output, cut short and with single bits turned over: `verify` has to find and name each."""
+
+from __future__ import annotations
+
+import random
+import shutil
+from collections import Counter
+from pathlib import Path
+
+from geofcs.errors import VerificationError
+from geofcs.verify import verify
+
+
+def damage_everything(whole: Path, scratch: Path, cuts: int, flips: int) -> Counter[str]:
+    """Counts of damages by kind, all of them found and named."""
+    out, result = Path(shutil.copytree(whole, scratch)), Counter[str]()
+    verify(out)
+    for path in sorted(out.iterdir()):
+        content, dice = path.read_bytes(), random.Random(path.name)
+        bad = [("cut short", content[: len(content) * number // cuts]) for number in range(cuts)]
+        bad += [("bit turned over", _flipped(content, dice.randrange(8 * len(content)))) for _ in range(flips)]
+        for kind, damaged in bad:
+            path.write_bytes(damaged)
+            assert _is_named(out, path.name), (path, kind)
+            result[kind] += 1
+        path.write_bytes(content)
+    verify(out)
+    shutil.rmtree(out)
+    return result
+
+
+def _flipped(content: bytes, bit: int) -> bytes:
+    at = bit // 8
+    return content[:at] + bytes([content[at] ^ 1 << bit % 8]) + content[at + 1 :]
+
+
+def _is_named(out: Path, name: str) -> bool:
+    try:
+        verify(out)
+    except VerificationError as error:
+        return f"{out}: {name} " in str(error)
+    return False
