@@ -5,7 +5,7 @@ BIN     = $(abspath $(VENV))/bin
 # What the kernels are built from: a change builds them anew.
 KERNELS = $(wildcard kernels/geofcs_kernels/csrc/*/*)
 
-.PHONY: demo test test-long lint docs install clean
+.PHONY: demo test test-long torture lint docs install clean
 
 install: $(VENV)/installed
 
@@ -24,6 +24,12 @@ test: lint
 test-long: install
 	$(BIN)/python -m pytest -m long --timeout 3600
 	cd kernels && $(BIN)/python -m pytest -m long
+
+# Kills, full disks, remote faults: some minutes on a machine that is otherwise idle. Mounting small disks takes root or
+# `unshare --map-root-user --mount make torture`.
+torture: install
+	$(BIN)/python -m tests.torture --docs docs/reliability.md
+	$(BIN)/python -m pytest tests/torture tests/test_journal_states.py -m long --timeout 3600
 
 lint: install
 	$(BIN)/ruff check .

@@ -7,9 +7,8 @@ import resource
 import shutil
 import subprocess
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from geofcs.errors import OutputError
@@ -25,13 +24,7 @@ LINE = re.compile(r"(_tiff\w+: .*\n)*geofcs: .*(No space|make room|free some|fre
 NEEDED = re.compile(r"free.*needed|needs .* more at least|nothing can be written beside it")
 
 
-@dataclass
-class Filled:
-    """What became of runs on small disks: cases by kind, and in which stage the disk was full."""
-
-    cases: Counter[str] = field(default_factory=Counter)
-    stages: Counter[str] = field(default_factory=Counter)
-    enough: int = 0
+ENOUGH = "large enough"
 
 
 def can_mount(folder: Path) -> bool:
@@ -55,26 +48,29 @@ def small_disk(folder: Path, options: str) -> Iterator[None]:
         subprocess.run(["umount", folder], check=True)
 
 
-def fill_disks(bench: Bench, count: int) -> Filled:
-    """`count` disks from nothing to more than enough: too few bytes, too few files, too small files.
+def fill_disks(bench: Bench, cases: Iterable[int], of: int) -> Counter[str]:
+    """Some of so many disks, from nothing to more than enough: too few bytes, too few files, too small files.
 
-    Where disks cannot be mounted, all of them are of the last kind.
+    Counts the stages in which a disk was full. Where disks cannot be mounted, all of them are of the last kind.
     """
-    result = Filled()
+    result = Counter[str]()
     mounts = can_mount(bench.folder / "disk")
-    for case in range(count):
-        share = (case + 1) / count
+    for case in cases:
+        share = (case * 37 % of + 1) / of  # 37: neighbours in number are far apart in size
         if not mounts or case % 4 == 3:
-            _with_small_files(bench, int(share * 420_000), result)
+            result[_with_small_files(bench, int(share * 420_000))] += 1
         elif case % 4 == 2:
-            _on_disk(bench, f"size={PLENTY},nr_inodes={2 + int(share * 28)}", "files", result)
+            result[_on_disk(bench, f"size={PLENTY},nr_inodes={2 + int(share * 28)}", overwrite=False)] += 1
         else:
-            _on_disk(bench, f"size={int(share * 1_400_000)}", "bytes", result, overwrite=case % 4 == 1)
+            result[_on_disk(bench, f"size={int(share * 1_100_000)}", overwrite=case % 4 == 1)] += 1
     return result
 
 
-def _on_disk(bench: Bench, options: str, kind: str, result: Filled, *, overwrite: bool = False) -> None:
-    """A disk that lacks bytes or inodes; `overwrite`: an older output is to be replaced, and must stay."""
+def _on_disk(bench: Bench, options: str, *, overwrite: bool) -> str:
+    """A disk that lacks bytes or inodes; `overwrite`: an older output is to be replaced, and must stay.
+
+    Returns the stage in which it was full.
+    """
     disk = bench.folder / "disk"
     with small_disk(disk, f"size={PLENTY}"):
         if overwrite:
@@ -84,16 +80,14 @@ def _on_disk(bench: Bench, options: str, kind: str, result: Filled, *, overwrite
         subprocess.run(["mount", "-o", f"remount,{options}", disk], check=True, capture_output=True)
         run = bench.run(disk / "out", overwrite=overwrite)
         ended = bench.start(run).ended()
-        result.cases[kind + (" (an output to replace)" if overwrite else "")] += 1
         if ended.code == 0:
-            result.enough += 1
             assert content_of(disk / "out") == bench.expected
-            return
+            return ENOUGH
         _check(ended.code, ended.said)
-        result.stages[ended.stage] += 1
         assert (disk / "out" / "old").exists() if overwrite else not (disk / "out").exists()
         subprocess.run(["mount", "-o", f"remount,size={PLENTY},nr_inodes=0", disk], check=True, capture_output=True)
         bench.finish(run, disk / "out")
+        return ended.stage
 
 
 def _bytes_in(folder: Path) -> int:
@@ -101,8 +95,8 @@ def _bytes_in(folder: Path) -> int:
     return sum(page + -(-path.stat().st_size // page) * page for path in folder.rglob("*") if path.is_file())
 
 
-def _with_small_files(bench: Bench, size: int, result: Filled) -> None:
-    """A limit to the size of files, as quotas and old file systems have: the system says EFBIG."""
+def _with_small_files(bench: Bench, size: int) -> str:
+    """A limit to the size of files, as quotas and old file systems have; returns the stage that ran into it."""
     out = bench.fresh()
     run = bench.run(out)
 
@@ -111,15 +105,13 @@ def _with_small_files(bench: Bench, size: int, result: Filled) -> None:
         run(stages)
 
     ended = bench.start(limited).ended()
-    result.cases["size of a file"] += 1
     if ended.code == 0:
-        result.enough += 1
         assert content_of(out) == bench.expected
-        return
+        return ENOUGH
     _check(ended.code, ended.said)
-    result.stages[ended.stage] += 1
     assert not out.exists()
     bench.finish(run, out)
+    return ended.stage
 
 
 def _check(code: int, said: str) -> None:

@@ -7,7 +7,7 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from tests.torture.forks import KILLED, PUBLISH, START, Fork, Stages
@@ -18,14 +18,6 @@ STAGES = (START, "tiles", "rasters", "polygons", PUBLISH)
 
 MOST_KILLS = 6
 """Kills of one output before it is left alone."""
-
-
-@dataclass
-class Killed:
-    """What became of runs that were killed."""
-
-    kills: Counter[str] = field(default_factory=Counter)
-    outputs: int = 0
 
 
 @dataclass(frozen=True)
@@ -83,10 +75,13 @@ def bench_in(folder: Path, material: Material) -> Bench:
     return Bench(folder, material, content_of(out), out, seconds)
 
 
-def kill_at_random(bench: Bench, kills: int, seed: int, dask_share: float) -> Killed:
-    """Kill runs at random moments, every stage as often as the others; some runs replace an older output."""
-    dice, result = random.Random(seed), Killed()
-    while result.kills.total() < kills:
+def kill_at_random(bench: Bench, kills: int, seed: int, dask_share: float) -> Counter[str]:
+    """Kill runs at random moments, every stage as often as the others; some runs replace an older output.
+
+    Counts kills by stage; every output is finished and compared in the end.
+    """
+    dice, result = random.Random(seed), Counter[str]()
+    while result.total() < kills:
         out, overwrite = bench.fresh(), dice.random() < 0.3
         if overwrite:
             shutil.copytree(bench.undisturbed, out)
@@ -103,10 +98,9 @@ def kill_at_random(bench: Bench, kills: int, seed: int, dask_share: float) -> Ki
             _check_half_way(bench, out, overwrite)
             if ended.code == 0 or (out.exists() and not (out / "old").exists()):
                 break
-            result.kills[ended.stage] += 1
+            result[ended.stage] += 1
         else:
             bench.finish(run, out)
-        result.outputs += 1
     return result
 
 
@@ -119,9 +113,9 @@ def _check_half_way(bench: Bench, out: Path, overwrite: bool) -> None:
         assert list(out.parent.glob("out.replaced-*/old"))
 
 
-def kill_at_every_step(bench: Bench, every: int, offset: int = 0) -> Killed:
-    """Kill runs before each of their changes to the file system (every n-th), and finish each of them."""
-    result = Killed()
+def kill_at_every_step(bench: Bench, every: int, offset: int) -> Counter[str]:
+    """Kill runs before every n-th of their changes to the file system, and finish each of them; kills by stage."""
+    result = Counter[str]()
     for number in range(1 + offset, 1 + _count_steps(bench), every):
         out = bench.fresh()
         shutil.copytree(bench.undisturbed, out)
@@ -134,11 +128,10 @@ def kill_at_every_step(bench: Bench, every: int, offset: int = 0) -> Killed:
 
         ended = bench.start(doomed).ended()
         assert ended.code == KILLED, ended
-        result.kills[ended.stage] += 1
+        result[ended.stage] += 1
         _check_half_way(bench, out, overwrite=True)
         if not out.exists() or (out / "old").exists():
             bench.finish(run, out)
-        result.outputs += 1
     return result
 
 

@@ -18,14 +18,13 @@ from torch import Tensor
 from geofcs import detect
 from geofcs.blocks import BlockJob, run_block
 from geofcs.classes import SECOND
-from geofcs.crew import Crew
 from geofcs.listener import Listener, Stop
 from geofcs.model.build import build
 from geofcs.model.config import pico
 from geofcs.model.interface import Scores
 from geofcs.model.weights import save_weights
 from geofcs.plan import DetectPlan, DetectRequest, make_plan
-from geofcs.schedule import Outcome
+from geofcs.schedule import Cluster, Outcome, ThisMachine
 from geofcs.synthetic import SceneParameters
 from geofcs.synthetic.write import Extent, write_scenes
 from geofcs.tiles import Block
@@ -94,9 +93,9 @@ def _one_of(green: Tensor) -> Tensor:
     return torch.nn.functional.one_hot(chosen, covers).movedim(-1, 1).float()
 
 
-def plan_without_model(request: DetectRequest) -> DetectPlan:
+def plan_without_model(request: DetectRequest, site: ThisMachine | Cluster) -> DetectPlan:
     """The real plan, but for the model."""
-    return replace(make_plan(request), source=CostlessSource())  # type: ignore[arg-type]
+    return replace(make_plan(request, site), source=CostlessSource())  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
@@ -113,8 +112,8 @@ class Watcher:
         """Nothing."""
 
 
-def computed_in_turn(_crew: Crew, _stop: Stop) -> detect.Compute:
-    """What `computed_here` gives, without Dask."""
+def computed_in_turn(_site: ThisMachine | Cluster, _plan: DetectPlan, _stop: Stop) -> detect.Compute:
+    """What `computed_at` gives, without Dask."""
 
     def compute(job: BlockJob, blocks: Sequence[Block], listener: Listener) -> Outcome:
         return Outcome([run_block(job, block, Watcher(listener)) for block in blocks], [])
@@ -126,7 +125,7 @@ def detect_without_model(request: DetectRequest, listener: Listener, *, under_da
     """`geofcs detect`, all of it but the model."""
     with (
         mock.patch.object(detect, "make_plan", plan_without_model),
-        mock.patch.object(detect, "computed_here", detect.computed_here if under_dask else computed_in_turn),
+        mock.patch.object(detect, "computed_at", detect.computed_at if under_dask else computed_in_turn),
     ):
         detect.detect(request, listener)
 

@@ -17,6 +17,9 @@ from geofcs.training.checkpoint import Checkpoints
 from tests.torture.disks import PLENTY, can_mount, small_disk
 from tests.torture.forks import KILLED, START, Fork, Stages
 
+ENOUGH = 5
+"""States that a disk is large enough for, with the one before kept."""
+
 
 def tensors_after(iteration: int) -> dict[str, Tensor]:
     """A state of half a megabyte that could be no other iteration's."""
@@ -70,27 +73,24 @@ def _damage_last(states: Path, dice: random.Random) -> None:
     path.write_bytes(dice.choice([flipped, content[: bit // 8]]))
 
 
-def fill_with_states(folder: Path, count: int) -> Counter[str]:
-    """Save states on disks of several sizes until one does not fit: it is refused in one line, the one before stays."""
-    result = Counter[str]()
+def fill_with_state(folder: Path, share: float) -> Counter[str]:
+    """Save states on a small disk until one does not fit: that one is refused in one line, the one before stays."""
     disk = folder / "disk"
     if not can_mount(disk):
-        return result
-    for case in range(count):
-        with small_disk(disk, f"size={(case + 1) * 2_000_000 // count}"):
-            saved = _save_until_full(disk / "state")
-            result["disks filled with states"] += 1
-            if saved:
-                assert check_loads(disk / "state", saved) == saved
-            subprocess.run(["mount", "-o", f"remount,size={PLENTY}", disk], check=True, capture_output=True)
-            Checkpoints(disk / "state").save(saved + 1, tensors_after(saved + 1), {})
-            check_loads(disk / "state", saved + 1)
-    return result
+        return Counter()
+    with small_disk(disk, f"size={int(share * 2_000_000)}"):
+        saved = _save_until_full(disk / "state")
+        if saved:
+            assert check_loads(disk / "state", saved) == saved
+        subprocess.run(["mount", "-o", f"remount,size={PLENTY}", disk], check=True, capture_output=True)
+        Checkpoints(disk / "state").save(saved + 1, tensors_after(saved + 1), {})
+        check_loads(disk / "state", saved + 1)
+    return Counter({"full" if saved < ENOUGH else "large enough": 1})
 
 
 def _save_until_full(states: Path) -> int:
-    """How many states were saved before the disk was full, or 5."""
-    for iteration in range(1, 6):
+    """How many states were saved before the disk was full."""
+    for iteration in range(1, ENOUGH + 1):
         try:
             Checkpoints(states).save(iteration, tensors_after(iteration), {})
         except OutputError as error:
@@ -99,7 +99,7 @@ def _save_until_full(states: Path) -> int:
             if iteration == 1:
                 assert not _loads(states)
             return iteration - 1
-    return 5
+    return ENOUGH
 
 
 def _loads(states: Path) -> bool:
