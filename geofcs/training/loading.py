@@ -174,16 +174,18 @@ def _stacked(arrays: tuple[npt.NDArray[np.uint8], ...]) -> Tensor:
 def start_method() -> str:
     """Not a fork of this process, whose threads and GPU a child could not use; a clean one where the system has it.
 
-    Ctrl-C reaches every process of a terminal at once: the server, and so each child from its birth, is deaf to it.
+    Ctrl-C reaches every process of a terminal at once, a scheduler's termination every process of a job: the server,
+    and so each child from its birth, is deaf to both. It ends with this process.
     """
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return "spawn"
     if threading.current_thread() is threading.main_thread():  # others may not touch signals
-        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             multiprocessing.forkserver.ensure_running()
         finally:
-            signal.signal(signal.SIGINT, before)
+            for number, handler in before.items():
+                signal.signal(number, handler)
     return "forkserver"
 
 
