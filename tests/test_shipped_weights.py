@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,14 +15,18 @@ import torch
 from hatchling.builders.wheel import WheelBuilder
 from safetensors import safe_open
 
+from examples import make_weights
 from geofcs.classes import SECOND
 from geofcs.detect import detect
+from geofcs.model.build import build
+from geofcs.model.config import pico
 from geofcs.model.inference import PREPARED
 from geofcs.model.shipped import CARD, SHIPPED
-from geofcs.model.weights import load_weights, read_weights_info
+from geofcs.model.weights import load_weights, read_weights_info, save_weights
 from geofcs.plan import DetectRequest
 from geofcs.synthetic import Nuisances, SceneParameters, scene_pixels
 from geofcs.synthetic.write import Extent, write_scenes
+from geofcs.training.config import read_config
 from tests.stubs import Silent
 
 ROOT = Path(__file__).parent.parent
@@ -99,3 +104,33 @@ def test_change_on_real_pairs_is_above_the_baseline_as_their_card_says(realdata:
     rows = {name: row for name, row in judged("--real", realdata).items() if row["real"]}
     assert {name for name, row in rows.items() if row["passes"]} == {"OSCD Abu Dhabi", "LEVIR-CD crops", "SECOND pair"}
     assert rows["OSCD Rennes"]["f1"] > 0.35
+
+
+@pytest.mark.parametrize("name", make_weights.RUNS)
+def test_the_script_that_makes_them_says_settings_that_the_config_has(name: str) -> None:
+    config = read_config(make_weights.CONFIG, make_weights.RUNS[name])
+    assert config.data.classes == SECOND.name
+
+
+def test_packing_halves_the_file_and_keeps_the_weights(tmp_path: Path) -> None:
+    config = pico(classes=SECOND.count, width=8, depths=(1, 1, 1, 1))
+    trained = tmp_path / "best.safetensors"
+    save_weights(trained, build(config, seed=0), config, SECOND, tile=64, trained="somehow")
+    info = make_weights.pack(trained, tmp_path / "package" / "pico.safetensors")
+    packed = tmp_path / "package" / "pico.safetensors"
+    assert info.trained == make_weights.TRAINED
+    assert packed.stat().st_size < 0.6 * trained.stat().st_size
+    before, after = load_weights(trained).model.state_dict(), load_weights(packed).model.state_dict()
+    for name, tensor in before.items():
+        torch.testing.assert_close(after[name], tensor, rtol=1e-3, atol=1e-6)
+
+
+@pytest.mark.long
+def test_the_demo_finds_most_of_what_truly_changed(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "examples" / "demo.py")], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    found = re.search(r"F1 (0\.\d+)", done.stdout)
+    assert found is not None
+    assert f"change F1 {found[1]}" in " ".join((ROOT / "README.md").read_text().split())
+    assert float(found[1]) > 0.8
