@@ -16,6 +16,7 @@ from geofcs.errors import InputError
 from geofcs.model.build import ARCHITECTURES, build, model_of, parameter_count
 from geofcs.model.config import (
     ENCODERS,
+    STATISTICS,
     ChangeConfig,
     EncoderConfig,
     activation_bytes,
@@ -25,6 +26,8 @@ from geofcs.model.config import (
     mamba_fcs,
     mamba_fcs_config,
     pico,
+    scannet,
+    scannet_config,
 )
 from tests.model.conformance import manifest
 
@@ -81,6 +84,8 @@ def test_a_config_survives_being_written_down() -> None:
     assert mamba_fcs_config(asdict(config)) == config
     rival = replace(changemamba("tiny", 5), decoder_width=24)
     assert changemamba_config(asdict(rival)) == rival
+    other = replace(scannet("small", 5), heads=6, normalisation=STATISTICS["landsat"])
+    assert scannet_config(asdict(other)) == other
     assert encoder_config(asdict(config.encoder)) == config.encoder
 
 
@@ -109,7 +114,7 @@ def resident(kind):
     return next(int(line.split()[1]) * 1024 for line in open("/proc/self/status") if line.startswith(kind))
 
 torch.set_num_threads(1)
-config = ARCHITECTURES[{architecture!r}].sized("pico", 7)
+config = ARCHITECTURES[{architecture!r}].sized({size!r}, 7)
 model, images = build(config, 0).eval(), torch.zeros(2, 3, 512, 512)
 with torch.inference_mode():
     model(images[:1, :, :64, :64], images[:1, :, :64, :64])  # loads libraries
@@ -122,9 +127,11 @@ print(resident("VmHWM") - before)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-@pytest.mark.parametrize("architecture", ["mamba-fcs", "changemamba"])
-def test_a_tile_takes_about_the_memory_that_is_said(architecture: str) -> None:
-    script = PEAK.format(architecture=architecture)
+@pytest.mark.parametrize(
+    ("architecture", "size"), [("mamba-fcs", "pico"), ("changemamba", "pico"), ("scannet", "small")]
+)
+def test_a_tile_takes_about_the_memory_that_is_said(architecture: str, size: str) -> None:
+    script = PEAK.format(architecture=architecture, size=size)
     peak = int(subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout)
-    config = ARCHITECTURES[architecture].sized("pico", 7)
+    config = ARCHITECTURES[architecture].sized(size, 7)
     assert activation_bytes(config, tile=512, batch=2) == pytest.approx(peak, rel=0.3)
