@@ -121,7 +121,9 @@ def main(folder: Path, width: int, height: int, workers: int) -> None:
     watching.start()
     start = time.perf_counter()
     try:
-        request = DetectRequest(t1, t2, out, folder / WEIGHTS, workers=workers, device="cpu", overwrite=True)
+        request = DetectRequest(
+            t1, t2, out, folder / WEIGHTS, workers=workers, device="cpu", overwrite=True, max_polygons=width * height
+        )
         run = detect_without_cost(request, observer)
     finally:
         observer.stop()
