@@ -23,6 +23,9 @@ from geofcs.bench.scene import WEIGHTS, detect_without_cost, save_untrained
 from geofcs.plan import DetectRequest
 
 SECONDS_BETWEEN_LOOKS = 0.2
+MOST_POLYGONS = 20_000_000
+"""A square of 100,000 pixels has five million."""
+
 EARLY = 0.1
 """The part of a stage after which memory should not grow any more."""
 
@@ -122,7 +125,7 @@ def main(folder: Path, width: int, height: int, workers: int) -> None:
     start = time.perf_counter()
     try:
         request = DetectRequest(
-            t1, t2, out, folder / WEIGHTS, workers=workers, device="cpu", overwrite=True, max_polygons=width * height
+            t1, t2, out, folder / WEIGHTS, workers=workers, device="cpu", overwrite=True, max_polygons=MOST_POLYGONS
         )
         run = detect_without_cost(request, observer)
     finally:
