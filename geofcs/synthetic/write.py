@@ -20,6 +20,7 @@ from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
 from geofcs.classes import CLASSES_TAG, ClassScheme, scheme_to_json
+from geofcs.durable import rename_synced
 from geofcs.errors import InputError, OutputError
 from geofcs.gdal import gdal_settings, write_category_names
 from geofcs.synthetic.noise import key_of
@@ -28,6 +29,9 @@ from geofcs.synthetic.scene import ScenePixels, scene_pixels
 
 INTERNAL_TILE = 512
 LARGEST_SIDE = 1_000_000
+SIDE_FILES = (".ovr", ".msk", ".aux.xml")
+"""What belongs to an older scene of the same name; GDAL would show its pixels, or its statistics, as the new one's."""
+
 FILES = ("t1.tif", "t2.tif", "change.tif")
 TAKEN = ("2016:06:14 10:31:00", "2021:09:02 10:24:00")
 CRS = "EPSG:32633"
@@ -80,9 +84,11 @@ def write_scenes(
     partial = [path.with_name(f"{path.name}.partial") for path in paths]
     try:
         _write(partial, parameters, extent, block, threads or min(os.cpu_count() or 1, 4), progress)
-        write_category_names(paths[-1], parameters.scheme.code_names)
         for source, path in zip(partial, paths, strict=True):
-            source.replace(path)
+            for ending in SIDE_FILES:
+                path.with_name(f"{path.name}{ending}").unlink(missing_ok=True)
+            rename_synced(source, path)
+        write_category_names(paths[-1], parameters.scheme.code_names)
     except (RasterioError, OSError) as error:
         raise OutputError(
             f"{folder}: cannot write the scenes: {error}; free some space or choose another folder"

@@ -160,3 +160,10 @@ def test_memory_does_not_grow_with_the_height(tmp_path: Path) -> None:
     ]
     # Computing 3,000 more rows at once would take 300 MB; the caches of quarters and of GDAL are still filling up.
     assert peaks[1] - peaks[0] < 120_000
+
+
+def test_nothing_that_belonged_to_older_scenes_stays_beside_the_new_ones(tmp_path: Path) -> None:
+    for name in ("t1.tif.ovr", "t2.tif.msk", "t2.tif.aux.xml", "change.tif.ovr", "mine.txt"):
+        (tmp_path / name).write_text("old")
+    write_scenes(tmp_path, SceneParameters(), Extent(30, 30), overwrite=True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*FILES, "change.tif.aux.xml", "mine.txt"])

@@ -62,6 +62,7 @@ class Fork:
 
     def __init__(self, run: Callable[[Stages], None], log: Path) -> None:
         self._log = log
+        log.write_bytes(b"")  # a run may be killed before it has opened it
         self._pipe, child_end = os.pipe()
         self._stages = [START]
         self._unread = b""
