@@ -21,8 +21,8 @@ from torch.profiler import profile
 
 from geofcs.classes import SECOND
 from geofcs.model.build import build
-from geofcs.model.config import pico
 from geofcs.model.interface import scores_of
+from geofcs.model.sizes import pico
 from geofcs.model.weights import load_weights, save_weights
 
 TILE = 512

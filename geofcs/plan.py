@@ -10,7 +10,7 @@ from geofcs.blocks import BlockJob
 from geofcs.crew import Crew, Need
 from geofcs.devices import Compute
 from geofcs.errors import InputError, UsageError
-from geofcs.model.config import activation_bytes
+from geofcs.model.memory import activation_bytes
 from geofcs.model.weights import WeightsInfo, read_weights_info
 from geofcs.records import Plan
 from geofcs.report import versions

@@ -17,7 +17,7 @@ from rasterio.crs import CRS
 from geofcs.classes import SECOND
 from geofcs.cli.app import main
 from geofcs.model.build import build
-from geofcs.model.config import pico
+from geofcs.model.sizes import pico
 from geofcs.model.weights import save_weights
 
 UTM = CRS.from_epsg(32631)

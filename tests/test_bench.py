@@ -21,8 +21,8 @@ from geofcs.bench.setting import sizes_of
 from geofcs.bench.timing import Clock
 from geofcs.cli.app import app
 from geofcs.errors import UsageError
-from geofcs.model.config import changemamba, mamba_fcs, scannet
 from geofcs.model.ops import four_direction_scan
+from geofcs.model.sizes import changemamba, mamba_fcs, scannet
 
 
 def slow_model(_t1: Tensor, _t2: Tensor) -> None:

@@ -29,7 +29,7 @@ from geofcs.classes import SECOND
 from geofcs.detect import check_complete, detect
 from geofcs.errors import ComputeError, IncompleteError, InputError, OutputError
 from geofcs.model.build import build
-from geofcs.model.config import pico
+from geofcs.model.sizes import pico
 from geofcs.model.weights import save_weights
 from geofcs.plan import DetectRequest
 from geofcs.scene import SceneOptions

@@ -20,7 +20,7 @@ import torch
 from geofcs.classes import SECOND
 from geofcs.model import kernels
 from geofcs.model.build import build
-from geofcs.model.config import pico
+from geofcs.model.sizes import pico
 from geofcs.model.weights import save_weights
 from geofcs.synthetic import SceneParameters
 from geofcs.synthetic.write import Extent, write_scenes

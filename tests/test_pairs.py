@@ -12,7 +12,7 @@ from geofcs.classes import SECOND
 from geofcs.errors import InputError, StoppedError
 from geofcs.listener import never
 from geofcs.model.build import build
-from geofcs.model.config import pico
+from geofcs.model.sizes import pico
 from geofcs.model.weights import save_weights
 from geofcs.pairs import detect_pairs, exit_code_of, read_pairs
 from geofcs.plan import DetectRequest

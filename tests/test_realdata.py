@@ -13,7 +13,7 @@ from rasterio.crs import CRS
 from geofcs.classes import SECOND
 from geofcs.detect import detect
 from geofcs.model.build import build
-from geofcs.model.config import pico
+from geofcs.model.sizes import pico
 from geofcs.model.weights import save_weights
 from geofcs.plan import DetectRequest
 from geofcs.scene import SceneOptions

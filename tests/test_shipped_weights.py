@@ -19,9 +19,9 @@ from examples import make_weights
 from geofcs.classes import SECOND
 from geofcs.detect import detect
 from geofcs.model.build import build
-from geofcs.model.config import pico
 from geofcs.model.inference import PREPARED
 from geofcs.model.shipped import CARD, SHIPPED
+from geofcs.model.sizes import pico
 from geofcs.model.weights import load_weights, read_weights_info, save_weights
 from geofcs.plan import DetectRequest
 from geofcs.synthetic import Nuisances, SceneParameters, scene_pixels

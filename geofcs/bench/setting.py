@@ -9,8 +9,9 @@ from torch import Tensor
 
 from geofcs.errors import UsageError
 from geofcs.model.build import ARCHITECTURES, build
-from geofcs.model.config import CHANGEMAMBAS, ENCODERS, PICO, ChangeConfig
+from geofcs.model.config import ChangeConfig
 from geofcs.model.interface import ChangeModel
+from geofcs.model.sizes import CHANGEMAMBAS, ENCODERS, PICO
 
 CLASSES = 7
 """As SECOND has them."""

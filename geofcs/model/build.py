@@ -17,13 +17,10 @@ from geofcs.model.config import (
     MambaFCSConfig,
     ResNetConfig,
     SCanNetConfig,
-    changemamba,
     changemamba_config,
     encoder_config,
-    mamba_fcs,
     mamba_fcs_config,
     resnet_config,
-    scannet,
     scannet_config,
 )
 from geofcs.model.encoder import Encoder
@@ -32,6 +29,7 @@ from geofcs.model.initialise import initialise
 from geofcs.model.interface import ChangeModel
 from geofcs.model.resnet import ResNet
 from geofcs.model.scannet import SCanNet
+from geofcs.model.sizes import changemamba, mamba_fcs, scannet
 
 Config = TypeVar("Config")
 Module = TypeVar("Module", bound=nn.Module)

@@ -1,9 +1,9 @@
-"""Sizes of the models, as frozen values: published ones, our small ones, and how much memory a tile takes."""
+"""What decides a model's shape, as frozen values, checked when made; named ones stand in `sizes.py`."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from geofcs.errors import InputError
@@ -117,11 +117,6 @@ class MambaFCSConfig:
         """Whether the model only says changed or not."""
         return self.classes == 1
 
-    @property
-    def activations(self) -> int:
-        """About how many numbers a call holds at its peak, per position of the stride-4 map: see `activation_bytes`."""
-        return FLOATS_PER_WIDTH * self.encoder.width + FLOATS_PER_CLASS * self.classes
-
 
 @dataclass(frozen=True)
 class ChangeMambaConfig:
@@ -153,11 +148,6 @@ class ChangeMambaConfig:
     def block(self) -> BlockConfig:
         """The VSS blocks of the decoders."""
         return BlockConfig.within(self.encoder, self.decoder_width, self.decoder_drop_path)
-
-    @property
-    def activations(self) -> int:
-        """As of the other configs."""
-        return FLOATS_PER_DECODER_WIDTH * self.decoder_width + FLOATS_PER_CLASS * self.classes
 
 
 @dataclass(frozen=True)
@@ -219,73 +209,12 @@ class SCanNetConfig:
         """Channels of the transformer: those of three decoders."""
         return 6 * self.encoder.width
 
-    @property
-    def activations(self) -> int:
-        """About how many numbers a call holds at its peak, per position of the stride-4 map: see `activation_bytes`."""
-        return SCANNET_FLOATS_PER_WIDTH * self.encoder.width + FLOATS_PER_CLASS * self.classes
-
 
 ChangeConfig = MambaFCSConfig | ChangeMambaConfig | SCanNetConfig
 """The config of any change model."""
 
 AnyEncoderConfig = EncoderConfig | ResNetConfig
 """The config of any encoder."""
-
-
-ENCODERS = {
-    "tiny": EncoderConfig(96, (2, 2, 5, 2), 2.0, drop_path=0.2),
-    "tiny-s1l8": EncoderConfig(96, (2, 2, 8, 2), 1.0, drop_path=0.2),
-    "small": EncoderConfig(96, (2, 2, 15, 2), 2.0, drop_path=0.3),
-    "small-s1l20": EncoderConfig(96, (2, 2, 20, 2), 1.0, drop_path=0.3),
-    "base": EncoderConfig(128, (2, 2, 15, 2), 2.0, drop_path=0.6),
-    "base-s1l20": EncoderConfig(128, (2, 2, 20, 2), 1.0, drop_path=0.6),
-}
-"""The published VMamba encoders; those without a suffix are T[s2l5], S[s2l15] and B[s2l15], which Mamba-FCS uses."""
-
-
-PICO = "pico"
-"""The size of a model that is ours."""
-
-
-def mamba_fcs(size: str, classes: int) -> MambaFCSConfig:
-    """Mamba-FCS on a published encoder, by its name in `ENCODERS`, or our `pico`."""
-    if size == PICO:
-        return pico(classes)
-    if size not in ENCODERS:
-        raise InputError(f"no size of Mamba-FCS is called {size!r}; known: {PICO}, {', '.join(ENCODERS)}")
-    return MambaFCSConfig(ENCODERS[size], classes)
-
-
-PICO_WIDTH = 24
-PICO_DEPTHS = (3, 5, 7, 1)
-
-
-def pico(
-    classes: int, width: int = PICO_WIDTH, depths: tuple[int, int, int, int] = PICO_DEPTHS, ratio: float = 2.0
-) -> MambaFCSConfig:
-    """Our own small Mamba-FCS for CPUs, of any width.
-
-    As it stands 11.8 MB of float16 weights and 17.9 GFLOP for a pair of 512 x 512 pixels (7 classes; convolutions and
-    matrix products, as `torch.utils.flop_counter` counts them in tests/model/test_config.py). One deep block fewer and
-    a few shallow ones more than the published shapes: weights lie in the deep stages, detail in the shallow ones.
-    """
-    return MambaFCSConfig(EncoderConfig(width, depths, ratio, drop_path=0.1), classes)
-
-
-CHANGEMAMBAS = {
-    PICO: ChangeMambaConfig(EncoderConfig(PICO_WIDTH, PICO_DEPTHS, drop_path=0.1), 1, decoder_width=32),
-    "tiny": ChangeMambaConfig(EncoderConfig(96, (2, 2, 4, 2), drop_path=0.2), 1),
-    "small": ChangeMambaConfig(ENCODERS["small"], 1),
-    "base": ChangeMambaConfig(ENCODERS["base"], 1),
-}
-"""ChangeMamba by size, of no classes yet: our own for CPUs, and the published ones, whose T has its own encoder."""
-
-
-def changemamba(size: str, classes: int) -> ChangeMambaConfig:
-    """ChangeMamba of a size in `CHANGEMAMBAS`."""
-    if size not in CHANGEMAMBAS:
-        raise InputError(f"no size of ChangeMamba is called {size!r}; known: {', '.join(CHANGEMAMBAS)}")
-    return replace(CHANGEMAMBAS[size], classes=classes)
 
 
 def mamba_fcs_config(content: dict[str, Any]) -> MambaFCSConfig:
@@ -314,17 +243,6 @@ def encoder_config(content: dict[str, Any]) -> EncoderConfig:
     return EncoderConfig(**{**content, "depths": tuple(content["depths"])})
 
 
-SCANNET_SIZES = {"resnet34": ResNetConfig(), "small": ResNetConfig(16, (2, 2, 2, 2))}
-"""Encoders of SCanNet by name: the published one, and ours, for CPUs."""
-
-
-def scannet(size: str, classes: int) -> SCanNetConfig:
-    """SCanNet on a ResNet of a size in `SCANNET_SIZES`."""
-    if size not in SCANNET_SIZES:
-        raise InputError(f"no size of SCanNet is called {size!r}; known: {', '.join(SCANNET_SIZES)}")
-    return SCanNetConfig(SCANNET_SIZES[size], classes)
-
-
 def scannet_config(content: dict[str, Any]) -> SCanNetConfig:
     """The config that `dataclasses.asdict` turned into `content`; raises KeyError or TypeError for anything else."""
     encoder, normalisation = resnet_config(content["encoder"]), normalisations(content)
@@ -334,26 +252,3 @@ def scannet_config(content: dict[str, Any]) -> SCanNetConfig:
 def resnet_config(content: dict[str, Any]) -> ResNetConfig:
     """The same for a ResNet."""
     return ResNetConfig(**{**content, "depths": tuple(content["depths"])})
-
-
-FIXED_BYTES = 20_000_000
-FLOATS_PER_WIDTH = 36
-FLOATS_PER_CLASS = 32
-FLOATS_PER_DECODER_WIDTH = 45
-SCANNET_FLOATS_PER_WIDTH = 105
-"""Memory of a model call, fitted to peaks measured on a CPU; see `activation_bytes`."""
-
-
-def activation_bytes(config: ChangeConfig, tile: int, batch: int) -> int:
-    """Memory in bytes that scoring `batch` pairs of float32 tiles takes beside the weights, within about 30 %.
-
-    What does not grow, and per position of the stride-4 map the config's `activations`. Mamba-FCS has 36 per channel
-    (features of both dates, guides, an MLP's hidden layer, the convolutions' scratch) and 32 per class (logits and
-    scores of 16 pixels). Peaks of resident memory as measured, and the formula's, in MB: `pico` at 512 pixels 90 to 111
-    (91), two of them 135 to 172 (163), at 768 182 to 208 (180), width 48 at 512 137 (148), Tiny at 512 257 (261), Base
-    at 512 294 (337). ChangeMamba has 45 per channel of its decoders, whose maps are of both dates: two of `pico` at 512
-    182 to 241 (238), one at 768 271 to 328 (265), Tiny and Base at 512 270 to 361 (412). SCanNet has 105 per channel of
-    its encoder: `small` at 512 133 (145), two of them 303 (270), at 768 333 (301), `resnet34` at 384 277 (273).
-    """
-    positions = batch * math.ceil(tile / 4) ** 2
-    return FIXED_BYTES + 4 * positions * config.activations

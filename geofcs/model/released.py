@@ -14,7 +14,6 @@ from torch import Tensor
 from geofcs.classes import ClassScheme
 from geofcs.errors import InputError
 from geofcs.model.config import (
-    ENCODERS,
     LEVELS,
     STATISTICS,
     ChangeConfig,
@@ -25,6 +24,7 @@ from geofcs.model.config import (
     SCanNetConfig,
 )
 from geofcs.model.names import released_name
+from geofcs.model.sizes import ENCODERS
 
 Tensors = dict[str, Tensor]
 

@@ -21,13 +21,11 @@ from geofcs.model.config import (
     MambaFCSConfig,
     ResNetConfig,
     SCanNetConfig,
-    changemamba,
-    mamba_fcs,
-    scannet,
 )
 from geofcs.model.interface import ChangeModel
 from geofcs.model.published import published_encoder, published_model, read_checkpoint
 from geofcs.model.released import Tensors, class_count, is_encoder
+from geofcs.model.sizes import changemamba, mamba_fcs, scannet
 from geofcs.model.weights import EncoderInfo, load_encoder, load_weights, read_info
 from geofcs.training.config import ModelConfig
 

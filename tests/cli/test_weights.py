@@ -11,8 +11,8 @@ import torch
 from geofcs.classes import LANDSAT, SECOND
 from geofcs.cli import main
 from geofcs.model.build import build
-from geofcs.model.config import pico
 from geofcs.model.names import published_name, published_shapes
+from geofcs.model.sizes import pico
 from geofcs.model.weights import load_weights, save_encoder, save_weights
 
 SMALL = pico(classes=LANDSAT.count, width=8, depths=(1, 1, 1, 1))

@@ -10,7 +10,7 @@ import torch
 
 from geofcs.classes import SCHEMES, ClassScheme
 from geofcs.model.build import build
-from geofcs.model.config import pico
+from geofcs.model.sizes import pico
 from geofcs.model.weights import save_weights
 from tests.training.folders import second_as_distributed, several
 

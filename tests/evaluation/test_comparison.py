@@ -30,8 +30,9 @@ from geofcs.evaluation.comparison import (
 from geofcs.evaluation.folder import FolderRequest
 from geofcs.evaluation.scene import SceneRequest
 from geofcs.model.build import build
-from geofcs.model.config import ChangeMambaConfig, EncoderConfig, ResNetConfig, SCanNetConfig, pico
+from geofcs.model.config import ChangeMambaConfig, EncoderConfig, ResNetConfig, SCanNetConfig
 from geofcs.model.maps import Maps
+from geofcs.model.sizes import pico
 from geofcs.model.weights import load_weights, save_weights
 from geofcs.synthetic import SceneParameters
 from geofcs.synthetic.write import Extent, write_scenes

@@ -16,13 +16,14 @@ from geofcs.classes import BINARY, LANDSAT, SECOND
 from geofcs.errors import InputError
 from geofcs.model.build import build, model_of, parameter_count, without_memory
 from geofcs.model.changemamba import ChangeMamba, DateDecoder, RelationDecoder
-from geofcs.model.config import BlockConfig, ChangeMambaConfig, EncoderConfig, Normalisation, changemamba
+from geofcs.model.config import BlockConfig, ChangeMambaConfig, EncoderConfig, Normalisation
 from geofcs.model.encoder import Normalise
 from geofcs.model.fusion import ResidualBlock
 from geofcs.model.interface import ChangeModel, Scores, scores_of
 from geofcs.model.names import published_name, published_shapes, released_name
 from geofcs.model.published import import_published, published_model, read_checkpoint
 from geofcs.model.relations import DateRelations, interleaved, side_by_side, stacked
+from geofcs.model.sizes import changemamba
 from geofcs.model.weights import WeightsInfo, load_weights, save_weights
 from tests.model import fill
 from tests.model.conformance import DATA, assert_close, case, drawn, fill_block, manifest, published_weight

@@ -15,20 +15,16 @@ from torch.utils.flop_counter import FlopCounterMode
 from geofcs.errors import InputError
 from geofcs.model.build import ARCHITECTURES, build, model_of, parameter_count
 from geofcs.model.config import (
-    ENCODERS,
     STATISTICS,
     ChangeConfig,
     EncoderConfig,
-    activation_bytes,
-    changemamba,
     changemamba_config,
     encoder_config,
-    mamba_fcs,
     mamba_fcs_config,
-    pico,
-    scannet,
     scannet_config,
 )
+from geofcs.model.memory import activation_bytes
+from geofcs.model.sizes import ENCODERS, changemamba, mamba_fcs, pico, scannet
 from tests.model.conformance import manifest
 
 

@@ -14,10 +14,11 @@ from torch import Tensor, nn
 
 from geofcs.classes import LANDSAT, SECOND
 from geofcs.model.build import build
-from geofcs.model.config import ENCODERS, IMAGENET, MambaFCSConfig, Normalisation, pico
+from geofcs.model.config import IMAGENET, MambaFCSConfig, Normalisation
 from geofcs.model.encoder import Normalise
 from geofcs.model.interface import ChangeModel, Scores, scores_of
 from geofcs.model.published import import_published, published_model, read_checkpoint
+from geofcs.model.sizes import ENCODERS, pico
 from geofcs.model.weights import load_weights
 from tests.model import fill
 from tests.model.conformance import assert_close, case, manifest, published_weight

@@ -20,7 +20,6 @@ from geofcs.model.config import (
     Normalisation,
     ResNetConfig,
     SCanNetConfig,
-    pico,
 )
 from geofcs.model.encoder import Normalise
 from geofcs.model.inference import PREPARED, Forward, pointwise, prepare
@@ -28,6 +27,7 @@ from geofcs.model.inference.choice import NAMES, pointwise_for
 from geofcs.model.interface import ChangeModel, Logits
 from geofcs.model.kernels import choice_for
 from geofcs.model.published import published_model
+from geofcs.model.sizes import pico
 from tests.model import fill
 from tests.model.conformance import assert_close, case, manifest, published_weight
 

@@ -10,11 +10,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from geofcs.model.build import build
-from geofcs.model.config import pico
 from geofcs.model.interface import ChangeModel, Logits
 from geofcs.model.kernels import choice_for
 from geofcs.model.layers import ChannelNorm, depthwise_silu, gelu_linear
 from geofcs.model.recording import recorded_training
+from geofcs.model.sizes import pico
 from geofcs.model.vss import DropPath
 
 on_gpu = pytest.mark.skipif(choice_for("cuda").kernels is None, reason=choice_for("cuda").reason)

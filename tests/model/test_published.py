@@ -17,10 +17,10 @@ from torch import Tensor
 from geofcs.classes import BINARY, LANDSAT, SECOND
 from geofcs.errors import InputError, UsageError
 from geofcs.model.build import build, model_of, without_memory
-from geofcs.model.config import ENCODERS, mamba_fcs, pico
 from geofcs.model.interface import ChangeModel
 from geofcs.model.names import published_name, published_shapes
 from geofcs.model.published import import_published, published_model, read_checkpoint
+from geofcs.model.sizes import ENCODERS, mamba_fcs, pico
 from geofcs.model.weights import EncoderInfo, WeightsInfo, load_encoder, load_weights
 from tests.model.conformance import manifest
 

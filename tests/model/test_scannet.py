@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from geofcs.errors import InputError
 from geofcs.model.build import build, without_memory
-from geofcs.model.config import Normalisation, ResNetConfig, SCanNetConfig, scannet
+from geofcs.model.config import Normalisation, ResNetConfig, SCanNetConfig
 from geofcs.model.cswin import CSWinBlock, ScanFormer, StripeAttention
 from geofcs.model.encoder import Normalise
 from geofcs.model.fusion import ConvNorm
@@ -19,6 +19,7 @@ from geofcs.model.interface import scores_of
 from geofcs.model.names import published_name
 from geofcs.model.resnet import ResNet, basic_blocks
 from geofcs.model.scannet import SCanNet, UpDecoder, low_side, padded
+from geofcs.model.sizes import scannet
 from tests.model import fill
 from tests.model.conformance import assert_close, case, drawn, fill_block, manifest, published_weight
 

@@ -12,10 +12,11 @@ from torch import Tensor
 from geofcs.classes import LANDSAT, SECOND, ClassScheme
 from geofcs.errors import InputError, OutputError, UsageError
 from geofcs.model.build import build
-from geofcs.model.config import STATISTICS, Normalisation, ResNetConfig, SCanNetConfig, scannet
+from geofcs.model.config import STATISTICS, Normalisation, ResNetConfig, SCanNetConfig
 from geofcs.model.encoder import Normalise
 from geofcs.model.published import export_published, import_published, published_model, published_tensors
 from geofcs.model.released import classes_of_authors
+from geofcs.model.sizes import scannet
 from geofcs.model.weights import EncoderInfo, WeightsInfo, load_encoder
 from geofcs.training.config import ModelConfig, read_config, recipe_file
 from geofcs.training.start import starting_model

@@ -17,8 +17,9 @@ from torch import Tensor
 from geofcs.classes import BINARY, LANDSAT, SECOND, ClassScheme, LandCover
 from geofcs.errors import InputError, OutputError
 from geofcs.model.build import build
-from geofcs.model.config import EncoderConfig, MambaFCSConfig, Normalisation, pico
+from geofcs.model.config import EncoderConfig, MambaFCSConfig, Normalisation
 from geofcs.model.encoder import Encoder
+from geofcs.model.sizes import pico
 from geofcs.model.weights import (
     WeightsInfo,
     load_encoder,

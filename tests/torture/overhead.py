@@ -24,7 +24,7 @@ from geofcs import blocks, detect, durable, raster, strips
 from geofcs.classes import SECOND
 from geofcs.journal import Journal
 from geofcs.model.build import build
-from geofcs.model.config import pico
+from geofcs.model.sizes import pico
 from geofcs.model.weights import save_weights
 from geofcs.plan import DetectRequest
 from geofcs.synthetic import SceneParameters

@@ -20,8 +20,8 @@ from geofcs.blocks import BlockJob, run_block
 from geofcs.classes import SECOND
 from geofcs.listener import Listener, Stop
 from geofcs.model.build import build
-from geofcs.model.config import pico
 from geofcs.model.interface import Scores
+from geofcs.model.sizes import pico
 from geofcs.model.weights import save_weights
 from geofcs.plan import DetectPlan, DetectRequest, make_plan
 from geofcs.schedule import Cluster, Outcome, ThisMachine

@@ -11,7 +11,8 @@ import pytest
 from geofcs.classes import SCHEMES
 from geofcs.errors import InputError, UsageError
 from geofcs.model.build import ARCHITECTURES
-from geofcs.model.config import STATISTICS, changemamba, mamba_fcs, scannet
+from geofcs.model.config import STATISTICS
+from geofcs.model.sizes import changemamba, mamba_fcs, scannet
 from geofcs.training.config import ModelConfig, configs_folder, known_keys, read_config, recipe_file, write_config
 from geofcs.training.schedules import learning_rate
 from geofcs.training.sets import DATASETS
