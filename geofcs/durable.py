@@ -47,10 +47,16 @@ def rename_synced(temporary: Path, path: Path) -> None:
 
 @contextlib.contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
-    """A name beside `path` to write under; in the end the file takes the place of `path`, unless something failed."""
+    """An empty file beside `path` to write over; in the end it takes the place of `path`, unless something failed.
+
+    Who may read it is as for any new file, whatever puts itself in its place meanwhile: safetensors' are the owner's.
+    """
     unfinished = path.with_name(f".{path.name}.unfinished")
     try:
+        unfinished.touch()
+        mode = unfinished.stat().st_mode
         yield unfinished
+        unfinished.chmod(mode)
         rename_synced(unfinished, path)
     finally:
         unfinished.unlink(missing_ok=True)

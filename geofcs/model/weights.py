@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -21,7 +20,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from geofcs.classes import ClassScheme, LandCover
-from geofcs.durable import rename_synced
+from geofcs.durable import written_whole
 from geofcs.errors import InputError, OutputError
 from geofcs.model.build import ARCHITECTURES, ENCODER_KINDS, encoder_of, model_of, without_memory
 from geofcs.model.config import AnyEncoderConfig, ChangeConfig, Colour
@@ -168,14 +167,11 @@ def _write(
     tensors = {name: _stored(tensor, dtype) for name, tensor in module.state_dict().items()}
     sha256 = _content_hash(tensors)
     header = {"format": FORMAT, "architecture": architecture, "config": config, **content, "sha256": sha256}
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
     try:
-        save_file(tensors, unfinished, {METADATA: json.dumps(header)})
-        rename_synced(unfinished, path)
+        with written_whole(path) as unfinished:
+            save_file(tensors, unfinished, {METADATA: json.dumps(header)})
     except (OSError, SafetensorError) as error:
         raise OutputError(f"{path}: cannot be written: {error}") from error
-    finally:
-        unfinished.unlink(missing_ok=True)
     return sha256
 
 

@@ -76,6 +76,11 @@ def test_half_precision_files_are_half_as_large_and_load_as_float32(tmp_path: Pa
     assert_same(load_weights(halved).model.state_dict(), rounded)
 
 
+def test_a_weights_file_may_be_read_by_whom_other_new_files_may(tmp_path: Path, path: Path) -> None:
+    (tmp_path / "other").touch()
+    assert path.stat().st_mode == (tmp_path / "other").stat().st_mode
+
+
 def test_the_same_model_is_saved_as_the_same_bytes(tmp_path: Path, path: Path) -> None:
     save_weights(tmp_path / "again.safetensors", build(SMALL, seed=0), SMALL, LANDSAT, 416, "not at all")
     assert (tmp_path / "again.safetensors").read_bytes() == path.read_bytes()
