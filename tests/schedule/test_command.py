@@ -11,7 +11,7 @@ import pytest
 
 from geofcs.classes import SECOND
 from geofcs.model.build import build
-from geofcs.model.config import pico
+from geofcs.model.sizes import pico
 from geofcs.model.weights import save_weights
 from geofcs.synthetic import SceneParameters
 from geofcs.synthetic.write import Extent, write_scenes
