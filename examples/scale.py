@@ -145,7 +145,7 @@ def main(folder: Path, width: int, height: int, workers: int) -> None:
         },
         "seconds_of_stages": run["seconds"],
         "product_bytes": products,
-        "disk_over_products": round(observer.disk / products, 2),
+        "disk_over_products": round(max(observer.disk, products) / products, 2),
     }
     print(json.dumps(seen, indent=1))
 
