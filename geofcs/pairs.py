@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from geofcs.blocks import BlockJob
-from geofcs.detect import Clock, carry_out, check_complete, free_output, inputs_of, polygon_options
+from geofcs.detect import check_complete, free_output, inputs_of
 from geofcs.errors import GeofcsError, InputError, StoppedError
 from geofcs.journal import RUN_FILE, Journal
 from geofcs.listener import Listener, Stop, StoppableListener
@@ -18,6 +18,7 @@ from geofcs.plan import DetectPlan, DetectRequest, make_plan
 from geofcs.records import fingerprint, read_sealed
 from geofcs.remote import parse_address, stem_of
 from geofcs.remote.address import ARCHIVES
+from geofcs.run import Clock, Run, carry_out, polygon_options
 from geofcs.schedule import Cluster, Outcome, ThisMachine, run_blocks, site_of
 from geofcs.tiles import Block
 
@@ -95,7 +96,7 @@ def _run(left: list[Planned], site: ThisMachine | Cluster, listener: Listener, s
             listener.note(f"pair {number + 1} of {len(left)}, {each.row.name}: {', '.join(scenes)}")
             try:
                 with free_output(request) as (journal, lock):
-                    run = carry_out(each.plan, request, journal, lock, each.clock, listener, compute)
+                    run = carry_out(Run(request, each.plan, journal, lock, each.clock, listener, compute))
                 check_complete(request.out, run)
                 results.append(PairResult(each.row, run))
             except StoppedError:

@@ -282,7 +282,7 @@ def test_rasters_that_were_finished_are_not_made_again(
 ) -> None:
     request = material.request(tmp_path / "out", landcover=True)
     with monkeypatch.context() as broken:
-        broken.setattr("geofcs.detect.polygonize", failing)
+        broken.setattr("geofcs.run.polygonize", failing)
         with pytest.raises(OutputError, match=r"no room here \(.* free, about .* more needed"):
             detect(request, Silent())
     monkeypatch.setattr("geofcs.raster._write_cog", failing)

@@ -24,7 +24,7 @@ LAYERS = [
     {"blocks", "report"},
     {"plan"},
     {"schedule"},
-    {"training"},
+    {"training", "run"},
     {"detect", "doctor", "verify"},
     {"evaluation", "bench", "pairs"},
     {"cli"},

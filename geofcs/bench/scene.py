@@ -23,13 +23,14 @@ from geofcs.bench.costless import CostlessSource
 from geofcs.bench.setting import sizes_of
 from geofcs.bench.timing import Note
 from geofcs.classes import SECOND
-from geofcs.detect import Clock, carry_out, computed_at
+from geofcs.detect import computed_at
 from geofcs.journal import Journal
 from geofcs.listener import Listener, never
 from geofcs.lock import locked
 from geofcs.model.build import build
 from geofcs.model.weights import save_weights
 from geofcs.plan import DetectRequest, make_plan
+from geofcs.run import Clock, Run, carry_out
 from geofcs.schedule import ThisMachine
 
 WEIGHTS = "pico.safetensors"
@@ -139,7 +140,7 @@ def detect_without_cost(request: DetectRequest, listener: Listener) -> dict[str,
         plan = make_plan(request, site)
         costless = CostlessSource(plan.source.weights, plan.lattice.tile, len(plan.weights.classes.land_covers))
         plan = replace(plan, source=costless)  # type: ignore[arg-type]  # no trained model, but all that is asked of one
-        return carry_out(plan, request, journal, lock, Clock(), listener, computed_at(site, plan, never))
+        return carry_out(Run(request, plan, journal, lock, Clock(), listener, computed_at(site, plan, never)))
 
 
 class _Nobody:

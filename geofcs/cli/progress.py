@@ -19,7 +19,7 @@ SECONDS_BETWEEN_LINES = 10.0
 
 
 class RunListener(Protocol):
-    """A `geofcs.detect.Listener` that also says how the run ended."""
+    """A `geofcs.listener.Listener` that also says how the run ended."""
 
     def note(self, sentence: str) -> None: ...
 

@@ -1,0 +1,244 @@
+"""The stages of a run: from a plan to published products, from wherever an earlier attempt had got."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+
+from geofcs.blocks import BlockCounts, BlockJob, give_up, oddities_of
+from geofcs.errors import ComputeError, InputError
+from geofcs.journal import Journal
+from geofcs.listener import Listener
+from geofcs.lock import Lock
+from geofcs.model.shipped import said_of_shipped
+from geofcs.oddities import Oddities
+from geofcs.plan import DetectPlan, DetectRequest
+from geofcs.raster import Product, products_of, write_products
+from geofcs.records import fingerprint
+from geofcs.report import versions
+from geofcs.schedule import Outcome
+from geofcs.space import Space
+from geofcs.strips import Strip, strips_of
+from geofcs.tiles import Block
+from geofcs.vector import PolygonCounts, polygonize
+
+Compute = Callable[[BlockJob, Sequence[Block], Listener], Outcome]
+"""Has blocks computed by a crew."""
+
+
+class Clock:
+    """Seconds per stage."""
+
+    def __init__(self) -> None:
+        self.started = datetime.now(UTC)
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Time what happens inside."""
+        start = time.perf_counter()
+        yield
+        self.seconds[name] = round(time.perf_counter() - start, 3)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A request with its plan, the output it has locked, and who computes it, times it and is told."""
+
+    request: DetectRequest
+    plan: DetectPlan
+    journal: Journal
+    lock: Lock
+    clock: Clock
+    listener: Listener
+    compute: Compute
+
+    @property
+    def blocks(self) -> list[Block]:
+        """What its crew computes."""
+        return self.plan.lattice.blocks(self.plan.crew.in_flight)
+
+    @property
+    def strips(self) -> list[Strip]:
+        """What its blocks write."""
+        return [strip for block in self.blocks for strip in strips_of(self.plan.lattice, block)]
+
+    @property
+    def products(self) -> list[Product]:
+        """The rasters that it makes."""
+        return products_of(self.plan.weights.classes, self.plan.landcover)
+
+    @property
+    def pixels(self) -> int:
+        """Of the grid."""
+        return self.plan.pair.grid.height * self.plan.pair.grid.width
+
+
+def carry_out(run: Run) -> dict[str, Any]:
+    """Everything after planning: tiles, rasters, polygons, run.json, publication; returns the content of run.json."""
+    journal, space = run.journal, _space(run)
+    _tell(run, space.check())
+    with space.explained():
+        if journal.begin(run.plan.as_json(), run.request.restart):
+            run.listener.note(f"going on with the unfinished run in {journal.staging}")
+        record = journal.completed(polygon_options(run.request, run.plan))
+        if record is None:
+            record = journal.complete(_computed(run, space))
+        run.lock.check()
+        journal.publish()
+    return record
+
+
+def _computed(run: Run, space: Space) -> dict[str, Any]:
+    """Make every product that is not finished; returns what run.json says, the outputs aside."""
+    with run.clock.stage("tiles"):
+        counts, oddities = _compute_strips(run)
+        run.plan.pair.check_unchanged()
+    with run.clock.stage("rasters"):
+        space.check_rasters()
+        _write_rasters(run, anew=counts.strips_written > 0)
+    with run.clock.stage("polygons"):
+        polygons = _write_polygons(run)
+    return _record(run, counts, oddities, polygons)
+
+
+def _space(run: Run) -> Space:
+    value = run.plan.weights.classes.code_dtype.itemsize
+    return Space(
+        run.journal.staging,
+        strips=run.pixels * value * len(run.products),
+        rasters=run.pixels * sum(np.dtype(product.dtype).itemsize for product in run.products),
+        polygons=min(run.pixels, run.request.max_polygons),
+        pieces=len(run.strips),
+    )
+
+
+def _tell(run: Run, of_space: str) -> None:
+    plan = run.plan
+    for sentence in (*said_of_shipped(plan.source.weights, plan.weights), *plan.pair.notes):
+        run.listener.note(sentence)
+    height, width = plan.pair.grid.shape
+    run.listener.note(
+        f"{width} x {height} pixels, {plan.lattice.count} tiles of {plan.lattice.tile}, overlap "
+        f"{plan.lattice.rows.overlap}; {plan.weights.architecture} on {plan.source.device}, {plan.source.precision}, "
+        f"batch {plan.batch}, {plan.crew.sentence}; {of_space}"
+    )
+
+
+def _compute_strips(run: Run) -> tuple[BlockCounts, Oddities]:
+    plan, listener, blocks = run.plan, run.listener, run.blocks
+    tiles = sum(plan.lattice.tiles_to_compute(block) for block in blocks)
+    listener.stage("tiles", tiles, "tiles", run.pixels / tiles)
+    job = plan.job(run.journal.strips(plan.as_json()))
+    done = run.compute(job, blocks, listener)
+    counts = BlockCounts.total([*done.counts, *_given_up(plan, job, done.lost, listener)])
+    if counts.tiles_scored == 0 and counts.strips_kept == 0 and not done.lost:
+        run.journal.discard()
+        raise InputError("no pixel is valid on both dates: check --mask-t1, --mask-t2 and --aoi against the scenes")
+    oddities = oddities_of(job, blocks)
+    for sentence in oddities.sentences(plan.batch):
+        listener.note(sentence)
+    return counts, oddities
+
+
+def _given_up(plan: DetectPlan, job: BlockJob, lost: list[Block], listener: Listener) -> list[BlockCounts]:
+    """Make nodata of blocks that killed their workers, or raise `ComputeError` that names them."""
+    if not lost:
+        return []
+    named = "; ".join(_named(plan, block) for block in lost)
+    sentence = f"three workers died while computing the block(s) at {named}: too little memory, or a broken device"
+    if not job.failed_become_nodata:
+        raise ComputeError(
+            f"{sentence}; all others are finished: give the same command again, with more memory or fewer --workers, "
+            "or with --on-tile-error nodata to leave out what cannot be computed"
+        )
+    listener.note(sentence)
+    counts = [give_up(job, block) for block in lost]
+    for block in lost:
+        listener.advance(plan.lattice.tiles_to_compute(block))
+    return counts
+
+
+def _named(plan: DetectPlan, block: Block) -> str:
+    top, bottom = plan.lattice.rows.owned(block.first_row, block.stop_row)
+    left, right = plan.lattice.cols.owned(block.first_col, block.stop_col)
+    return f"rows {top} to {bottom - 1}, columns {left} to {right - 1}"
+
+
+def _write_rasters(run: Run, *, anew: bool) -> None:
+    """Rasters that are not finished, or all where strips were written since (tiles had failed, and now must not)."""
+    plan, journal, products = run.plan, run.journal, run.products
+    run.listener.stage("rasters", len(products) * run.pixels, "pixels", 1)
+    finished = [product for product in products if not anew and journal.is_finished(product.files)]
+    run.listener.advance(len(finished) * run.pixels)
+
+    def finish(product: Product) -> None:
+        journal.finish(product.files)
+
+    write_products(
+        journal.staging, [product for product in products if product not in finished], journal.strips(plan.as_json()),
+        run.strips, plan.pair.grid, plan.weights.classes, run.listener.advance, finish, _threads_for_files(plan),
+    )  # fmt: skip
+
+
+def _write_polygons(run: Run) -> PolygonCounts:
+    run.listener.stage("polygons", run.pixels, "pixels", 1)
+    options = polygon_options(run.request, run.plan)
+    counts = polygonize(
+        run.journal.staging / "change.tif",
+        run.journal.staging / "changes.gpkg",
+        probability=run.journal.staging / "probability.tif",
+        scheme=run.plan.weights.classes,
+        min_area=run.request.min_area,
+        max_polygons=run.request.max_polygons,
+        date_t1=options["date_t1"],
+        date_t2=options["date_t2"],
+        threads=_threads_for_files(run.plan),
+        progress=run.listener.advance,
+    )
+    run.journal.finish(["changes.gpkg"])
+    return counts
+
+
+def _threads_for_files(plan: DetectPlan) -> int:
+    """Rasters and polygons take as many threads as tiles did; where a GPU or a cluster did these, one per core."""
+    elsewhere = plan.source.device != "cpu" or plan.crew.kind == "cluster"
+    return os.cpu_count() or 1 if elsewhere else plan.crew.in_flight * plan.crew.threads
+
+
+def polygon_options(request: DetectRequest, plan: DetectPlan) -> dict[str, Any]:
+    """What decides the polygons beyond the plan."""
+    return {
+        "min_area_m2": request.min_area,
+        "max_polygons": request.max_polygons,
+        "date_t1": request.date_t1 or plan.pair.t1.date,
+        "date_t2": request.date_t2 or plan.pair.t2.date,
+    }
+
+
+def _record(run: Run, counts: BlockCounts, oddities: Oddities, polygons: PolygonCounts) -> dict[str, Any]:
+    """The content of run.json but for the outputs."""
+    request, plan = run.request, run.plan
+    as_json = plan.as_json()
+    return {
+        "started": run.clock.started.isoformat(timespec="seconds"),
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        "versions": versions(),
+        "fingerprint": fingerprint(as_json),
+        "plan": as_json,
+        "weights": {"path": str(request.weights), "trained": plan.weights.trained},
+        "crew": asdict(plan.crew),
+        "on_tile_error": plan.on_tile_error,
+        "oddities": oddities.as_json(),
+        "polygons": polygon_options(request, plan),
+        "notes": list(plan.pair.notes),
+        "counts": {**asdict(counts), **asdict(polygons)},
+        "seconds": run.clock.seconds,
+    }
