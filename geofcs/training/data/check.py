@@ -15,7 +15,8 @@ import numpy.typing as npt
 
 from geofcs.classes import IGNORE, NO_CHANGE, ClassScheme
 from geofcs.errors import GeofcsError
-from geofcs.training.data.layouts import Layout, PairFiles
+from geofcs.training.data.files import PairFiles
+from geofcs.training.data.layouts import Layout
 from geofcs.training.data.likeness import Fingerprint, Likeness, alike, fingerprint
 from geofcs.training.data.pairs import FolderPairs, read_parts
 from geofcs.training.data.sample import Image, Pairs, Sample

@@ -11,8 +11,8 @@ import numpy.typing as npt
 
 from geofcs.classes import IGNORE, NO_CHANGE, ClassScheme
 from geofcs.errors import InputError
+from geofcs.training.data.files import PairFiles
 from geofcs.training.data.images import read_change, read_cover, read_from_to, read_image
-from geofcs.training.data.layouts import PairFiles
 from geofcs.training.data.sample import Image, Sample
 
 

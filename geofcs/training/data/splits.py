@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 
+from geofcs.training.data.files import WHOLE, PairFiles
 from geofcs.training.data.ground import blocks_of_ground, footprints, overlapping
-from geofcs.training.data.layouts import WHOLE, Layout, PairFiles
+from geofcs.training.data.layouts import Layout
 
 VALIDATION_SHARE = 0.2
 """Of the training pairs, where no list says which: as in SECOND's published division, 593 of 2,968."""

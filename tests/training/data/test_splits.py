@@ -9,7 +9,8 @@ import rasterio
 from affine import Affine
 
 from geofcs.classes import LANDSAT, SECOND
-from geofcs.training.data.layouts import Layout, PairFiles, find_layout
+from geofcs.training.data.files import PairFiles
+from geofcs.training.data.layouts import Layout, find_layout
 from geofcs.training.data.splits import Split, scenes_of, split_layout
 from tests.training.folders import several, with_ids, write_list
 
