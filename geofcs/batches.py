@@ -142,9 +142,10 @@ def _joined(parts: list[Scores]) -> Scores:
 def not_finite(scores: Scores, slots: Collection[int]) -> frozenset[int]:
     """Which of the slots hold a score that is not finite.
 
-    One sum per tile tells, for scores are probabilities, and no other test reads them as fast.
+    One sum per tile tells, for scores are probabilities, and no other test reads them as fast. (Flattened ones would
+    be copied first where they are parts of something larger.)
     """
-    total = sum(layer.flatten(1).sum(1) for layer in scores if layer is not None)
+    total = sum(layer.sum(tuple(range(1, layer.dim()))) for layer in scores if layer is not None)
     broken = (~torch.as_tensor(total).isfinite()).nonzero().flatten().tolist()
     return frozenset(broken) & frozenset(slots)
 
