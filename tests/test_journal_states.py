@@ -109,7 +109,7 @@ class Machine(RuleBasedStateMachine):
             run(self.journal, plan, overwrite=overwrite, restart=restart)
         except Killed:
             self.published |= {plan} if overwrite or not self.published else set()
-            self.plan_is_damaged &= (self.journal.staging / PLAN_FILE).exists()
+            self.plan_is_damaged &= self.has_record()
             return
         except InputError as error:
             assert not restart
@@ -126,12 +126,20 @@ class Machine(RuleBasedStateMachine):
         assert [path.name for path in self.folder.iterdir()] == ["out"]
         self.published, self.is_there, self.plan_is_damaged = {plan}, True, False
 
+    def has_record(self) -> bool:
+        """Whether the unfinished run has got as far as a plan, or as its record."""
+        return any((self.journal.staging / name).exists() for name in (PLAN_FILE, RUN_FILE))
+
     def begun_plan(self) -> int | None:
         """Of which plan there is an unfinished run, as long as it can be told."""
-        path = self.journal.staging / PLAN_FILE
-        if self.plan_is_damaged or not path.exists():
-            return None if not (self.journal.staging / RUN_FILE).exists() else self.plan_in(self.journal.staging)
-        return PLANS.index(read_json(path))
+        staging = self.journal.staging
+        if self.plan_is_damaged:
+            return None
+        if (staging / PLAN_FILE).exists():
+            return PLANS.index(read_json(staging / PLAN_FILE))
+        if (staging / RUN_FILE).exists():
+            return PLANS.index(read_json(staging / RUN_FILE)["plan"])
+        return None
 
     @rule()
     def take_the_output_away(self) -> None:
@@ -161,7 +169,7 @@ class Machine(RuleBasedStateMachine):
     @rule(name=st.sampled_from(["change.tif.ovr.tmp", ".run.json.unfinished", "strips/x.tmp", "changes.gpkg"]))
     def leave_an_orphan(self, name: str) -> None:
         """What writers leave that die where the file system is not asked by Python."""
-        if self.journal.staging.exists() and not (self.journal.staging / name).exists():
+        if self.has_record() and not (self.journal.staging / name).exists():
             path = self.journal.staging / name
             path.parent.mkdir(exist_ok=True)
             path.write_bytes(b"half of someth")
