@@ -18,7 +18,7 @@ from geofcs.cli.evaluate import evaluate
 from geofcs.cli.polygonize import polygonize
 from geofcs.cli.signals import signals
 from geofcs.cli.synth import synth
-from geofcs.cli.terminal import show_warning, stderr
+from geofcs.cli.terminal import show_failure, show_warning
 from geofcs.cli.train import train
 from geofcs.cli.verify import verify
 from geofcs.cli.weights import app as weights
@@ -74,5 +74,5 @@ def main() -> None:
     try:
         app()
     except GeofcsError as error:
-        stderr.print(f"geofcs: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+        show_failure(error)
         sys.exit(error.exit_code)

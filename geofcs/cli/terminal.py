@@ -2,12 +2,32 @@
 
 from __future__ import annotations
 
-from typing import TextIO
+import os
+import sys
+from typing import NoReturn, TextIO
 
 from rich.console import Console
 
 stdout = Console(highlight=False, soft_wrap=True)
 stderr = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def show_failure(sentence: object) -> None:
+    """What ends a command, as one line."""
+    stderr.print(f"geofcs: {sentence}", style="red", markup=False, highlight=False, soft_wrap=True)
+
+
+def end_at_once(sentence: object, exit_code: int) -> NoReturn:
+    """Say what is wrong, unless that was said already, and end without the interpreter's farewell.
+
+    For a process whose threads may wait for another that is gone.
+    """
+    if sentence is not None:
+        show_failure(sentence)
+    stderr.show_cursor()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(exit_code)
 
 
 def show_warning(

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from typer import Exit, Option
 
 from geofcs.cli.signals import signals
-from geofcs.errors import UsageError
+from geofcs.cli.terminal import end_at_once, stderr, stdout
+from geofcs.errors import GeofcsError, UsageError
 
 if TYPE_CHECKING:
     from geofcs.training.config import RunConfig
@@ -95,18 +97,30 @@ def _quoted(path: Path) -> str:
 
 
 def _run(config: RunConfig, run: Path, *, quiet: bool, resume: bool) -> None:
-    from geofcs.cli.terminal import stderr
     from geofcs.cli.train_progress import training_listener
+    from geofcs.training.processes import leads
     from geofcs.training.train import train as run_training
 
     threading.excepthook = _unless_it_is_told
-    follows = int(os.environ.get("LOCAL_RANK", "0")) > 0  # started by another process of the same run
-    with training_listener(quiet=quiet or follows) as listener, signals.may_finish():
+    with training_listener(quiet=quiet or not leads()) as listener, signals.may_finish(), _ending_alone(config):
         outcome = run_training(config, run, listener, signals.wanted, resume=resume)
-    if not quiet and not follows:
+    if not leads():
+        return
+    if not quiet:
         stderr.print(_closing_line(outcome), markup=False)
     if outcome.interrupted:
         raise Exit(signals.exit_code)
+
+
+@contextmanager
+def _ending_alone(config: RunConfig) -> Iterator[None]:
+    """Of several processes, let one that fails end without waiting for what it was doing with the others."""
+    try:
+        yield
+    except GeofcsError as error:
+        if config.train.devices == 1:
+            raise
+        end_at_once(error, error.exit_code)
 
 
 def _unless_it_is_told(failure: threading.ExceptHookArgs) -> None:
@@ -128,10 +142,12 @@ def _closing_line(outcome: Outcome) -> str:
 
 
 def _rehearse(config: RunConfig) -> None:
-    from geofcs.cli.terminal import stdout
+    from geofcs.training.processes import leads
     from geofcs.training.rehearsal import rehearse
 
-    for name, value in _rows(config, rehearse(config)):
+    with _ending_alone(config):
+        rows = _rows(config, rehearse(config, end_at_once))
+    for name, value in rows if leads() else ():
         stdout.print(f"{name:12}{value}", markup=False)
 
 

@@ -6,11 +6,11 @@ import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from geofcs.cli.terminal import stderr
+from geofcs.cli.terminal import end_at_once, stderr
 
 if TYPE_CHECKING:
     from geofcs.training.quality import Quality
@@ -48,6 +48,10 @@ class Silence:
     def judged(self, iteration: int, quality: Quality, is_best: bool) -> None:
         """Nothing."""
 
+    def lost(self, sentence: str | None, exit_code: int) -> NoReturn:
+        """End, as another process did."""
+        end_at_once(sentence, exit_code)
+
 
 class PlainLines:
     """A line now and then, and one per validation."""
@@ -77,6 +81,10 @@ class PlainLines:
     def judged(self, iteration: int, quality: Quality, is_best: bool) -> None:
         """The numbers of a validation."""
         stderr.print(validation_line(iteration, quality, is_best), markup=False)
+
+    def lost(self, sentence: str | None, exit_code: int) -> NoReturn:
+        """End, as another process did."""
+        end_at_once(sentence, exit_code)
 
 
 class Bar(PlainLines):

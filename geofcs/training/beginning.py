@@ -14,6 +14,7 @@ from geofcs.model.config import MambaFCSConfig
 from geofcs.training.checkpoint import STATE, Checkpoints
 from geofcs.training.config import RunConfig
 from geofcs.training.job import Job, job_of
+from geofcs.training.processes import agreed
 from geofcs.training.progress import Progress
 from geofcs.training.sets import Sets
 from geofcs.training.start import starting_model
@@ -38,7 +39,7 @@ def check_new(run: Path) -> None:
 
 def begun(fabric: Fabric, config: RunConfig, sets: Sets, note: Callable[[str], None]) -> tuple[Job, Progress]:
     """A job with the model that the config starts from; `note` is told which that is."""
-    start = starting_model(config.model, sets.classes, config.train.seed)
+    start = agreed(lambda: starting_model(config.model, sets.classes, config.train.seed))
     note(start.said)
     return job_of(fabric, config, sets.classes, start.model), Progress()
 
@@ -47,7 +48,7 @@ def resumed(
     run: Path, fabric: Fabric, config: RunConfig, sets: Sets, note: Callable[[str], None]
 ) -> tuple[Job, Progress]:
     """A job in the state that a run was saved in; `note` is told if that is not the last. Raises `InputError`."""
-    tensors, facts = Checkpoints(run / STATE).load(note)
+    tensors, facts = agreed(lambda: Checkpoints(run / STATE).load(note))
     classes = scheme_from_json(facts["classes"])
     if classes != sets.classes:
         raise InputError(f"{run}: was trained for the classes of {classes.name}, the data has {sets.classes.name}")

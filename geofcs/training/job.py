@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
@@ -18,6 +22,7 @@ from geofcs.scoring import chosen_device
 from geofcs.training.config import RunConfig, TrainConfig
 from geofcs.training.optimisers import optimiser
 from geofcs.training.order import Share
+from geofcs.training.processes import Lost, joined
 from geofcs.training.state import averaged
 from geofcs.training.teacher import Teacher
 
@@ -64,23 +69,35 @@ class Job:
         return self.model if self.average is None else cast(ChangeModel, self.average.module)
 
 
-def launched(train: TrainConfig) -> Fabric:
-    """Fabric on the devices that a config asks for; with several, this process has started the others.
+@contextmanager
+def launched(config: RunConfig, lost: Lost) -> Iterator[Fabric]:
+    """Fabric on the devices that a config asks for, each with a process of its own, as in `processes.joined`.
 
-    The others run the same command: whatever must happen once is left to `Fabric.is_global_zero`.
+    Whatever must happen once is left to `Fabric.is_global_zero`. Raises `InputError` where the work does not divide.
     """
+    train = config.train
     kind = chosen_device(train.device)
     if kind == "cuda" and train.devices > torch.cuda.device_count():
         raise InputError(f"train.devices is {train.devices}, but this machine has {torch.cuda.device_count()} GPUs")
+    check_division(config)
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # else each process tells of its start
     fabric = Fabric(
         accelerator=kind,
         devices=train.devices,
         strategy="ddp" if train.devices > 1 else "auto",
         precision=PRECISIONS[_precision(train.precision, kind)],
     )
-    fabric.launch()
     torch.backends.cudnn.benchmark = kind == "cuda"  # every crop has one size: the fastest algorithm is found once
-    return fabric
+    with joined(train.devices, lost):
+        fabric.launch()
+        yield fabric
+
+
+def check_division(config: RunConfig) -> None:
+    """Raise `InputError` for a batch that its devices cannot divide, and for several that had to agree on a teacher."""
+    if config.loss.pseudo_from is not None and config.train.devices > 1:
+        raise InputError("loss.pseudo_from works on one device: say --set train.devices=1 or loss.pseudo_from=null")
+    share_of(config.train, 0, config.train.devices, config.data.crop)
 
 
 def share_of(train: TrainConfig, rank: int, ranks: int, crop: int) -> Share:
@@ -100,18 +117,17 @@ def share_of(train: TrainConfig, rank: int, ranks: int, crop: int) -> Share:
 
 
 def job_of(fabric: Fabric, config: RunConfig, classes: ClassScheme, model: ChangeModel) -> Job:
-    """Everything on its device. With several GPUs, batch norm sees the whole batch, as on one.
+    """Everything on its device.
 
-    Raises `InputError` where several processes would have to agree on what a teacher of pseudo labels is sure of.
+    With several GPUs, batch norm sees the whole batch, as on one; several processes on a CPU each see their own part.
     """
-    if config.loss.pseudo_from is not None and fabric.world_size > 1:
-        raise InputError("loss.pseudo_from works on one device: say --set train.devices=1 or loss.pseudo_from=null")
     share = share_of(config.train, fabric.global_rank, fabric.world_size, config.data.crop)
     if fabric.world_size > 1 and fabric.device.type == "cuda":
         model = cast(ChangeModel, nn.SyncBatchNorm.convert_sync_batchnorm(model))  # type: ignore[no-untyped-call]
     model.to(fabric.device).train()
     average = None if config.train.ema is None else averaged(model, config.train.ema)
     optimizer = optimiser(config.train, model.parameters())
+    warnings.filterwarnings("ignore", "Grad strides do not match bucket view")  # of depthwise weights: costs a copy
     wrapped, stepper = fabric.setup(model, optimizer)
     return Job(fabric, config, classes, model, wrapped, optimizer, stepper, average, Teacher(), share)
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from functools import partial
 
 from geofcs.training.config import RunConfig
 from geofcs.training.job import job_of, launched
 from geofcs.training.memory import memory_advice, peak_bytes
+from geofcs.training.processes import Lost, agreed
 from geofcs.training.sets import sets_of
 from geofcs.training.start import starting_model
 from geofcs.training.step import iterate
@@ -42,12 +44,11 @@ class Rehearsal:
     losses_finite: bool
 
 
-def rehearse(config: RunConfig) -> Rehearsal:
-    """Run ten iterations and write nothing. Raises what `train` raises."""
-    fabric = launched(config.train)
-    with memory_advice(config):
-        sets = sets_of(config)
-        start = starting_model(config.model, sets.classes, config.train.seed)
+def rehearse(config: RunConfig, lost: Lost) -> Rehearsal:
+    """Run ten iterations and write nothing. Raises what `train` raises; `lost` is as in `processes.joined`."""
+    with launched(config, lost) as fabric, memory_advice(config):
+        sets = agreed(partial(sets_of, config))
+        start = agreed(lambda: starting_model(config.model, sets.classes, config.train.seed))
         job = job_of(fabric, config, sets.classes, start.model)
         clock, finite = Clock(batches_of(job, sets, 0)), True
         began = time.perf_counter()

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor
 
-from geofcs.errors import GeofcsError
 from geofcs.synthetic.noise import key_of
 from geofcs.training.augment import augmented
 from geofcs.training.batches import Batch
 from geofcs.training.config import LossConfig
 from geofcs.training.job import Job
 from geofcs.training.losses import Labels, LossTerms, LossWeights, change_loss
+from geofcs.training.processes import agreed
 from geofcs.training.pseudo import Confidence
 from geofcs.training.schedules import learning_rate
 
@@ -32,16 +32,12 @@ class Step(NamedTuple):
 def iterate(job: Job, batches: Iterator[Batch], iteration: int, stop: bool) -> Step:
     """Run an iteration, counted from 0; where loss or gradient is not finite, everything stays as it was before.
 
-    Everything random in it follows from the config's seed, the iteration and the rank. All processes answer alike:
-    they stop if one was asked to `stop`.
+    Everything random in it follows from the config's seed, the iteration and the part of the batch. All processes
+    answer alike: they stop if one was asked to `stop`, and change nothing if one cannot read its pairs.
     """
-    generator = seeded(job, iteration)
+    parts = agreed(lambda: [next(batches) for _ in range(job.share.accumulate)])
     before, confidence = [buffer.clone() for buffer in job.model.buffers()], job.teacher.confidence
-    try:
-        terms, names = _propagated(job, batches, iteration, generator)
-    except GeofcsError:  # a later part of the batch could not be read
-        _put_back(job, before, confidence)
-        raise
+    terms = _propagated(job, parts, iteration)
     *said, norm, stops = _agreed(job, terms, _clipped(job), stop)
     finite = all(map(math.isfinite, (*said, norm)))
     if finite:
@@ -52,7 +48,7 @@ def iterate(job: Job, batches: Iterator[Batch], iteration: int, stop: bool) -> S
     else:
         _put_back(job, before, confidence)
     job.stepper.zero_grad()
-    return Step(said, finite, stops > 0, names)
+    return Step(said, finite, stops > 0, tuple(name for part in parts for name in part.names))
 
 
 def _put_back(job: Job, buffers: list[Tensor], confidence: Confidence | None) -> None:
@@ -62,28 +58,28 @@ def _put_back(job: Job, buffers: list[Tensor], confidence: Confidence | None) ->
     job.teacher.confidence = confidence
 
 
-def seeded(job: Job, iteration: int) -> torch.Generator:
-    """A CPU's generator for the augmentations; torch's own, which stochastic depth draws from, is seeded as well."""
-    key = key_of(job.config.train.seed, "iteration", iteration, job.share.rank) % 2**62
+def seeded(job: Job, iteration: int, step: int) -> torch.Generator:
+    """A CPU's generator for the augmentations; torch's own, which stochastic depth draws from, is seeded as well.
+
+    Both follow from which part of the batch it is, not from whether another device or a later step computes it.
+    """
+    part = step * job.share.ranks + job.share.rank
+    key = key_of(job.config.train.seed, "iteration", iteration, part) % 2**62
     torch.manual_seed(key)
     return torch.Generator().manual_seed(key + 1)
 
 
-def _propagated(
-    job: Job, batches: Iterator[Batch], iteration: int, generator: torch.Generator
-) -> tuple[Tensor, tuple[str, ...]]:
+def _propagated(job: Job, parts: Sequence[Batch], iteration: int) -> Tensor:
     """Gradients of the whole batch, and its mean loss terms."""
     weights, sums = loss_weights(job.config.loss, iteration), []
-    names: tuple[str, ...] = ()
-    for part in range(job.share.accumulate):
-        batch = augmented(next(batches).to(job.device), job.config.augment, generator)
-        with job.fabric.no_backward_sync(job.wrapped, enabled=part < job.share.accumulate - 1):
+    for step, part in enumerate(parts):
+        batch = augmented(part.to(job.device), job.config.augment, seeded(job, iteration, step))
+        with job.fabric.no_backward_sync(job.wrapped, enabled=step < len(parts) - 1):
             labels = job.teacher.labels(batch, labels_of(batch, job.classes.is_binary))
             terms = change_loss(job.wrapped(batch.t1, batch.t2), labels, weights)
             job.fabric.backward(terms.total / job.share.accumulate)
         sums.append(torch.stack([term.detach() for term in terms]))
-        names = (*names, *batch.names)
-    return torch.stack(sums).mean(0), names
+    return torch.stack(sums).mean(0)
 
 
 def _clipped(job: Job) -> Tensor:

@@ -22,6 +22,7 @@ from geofcs.training.config import RunConfig, write_config
 from geofcs.training.job import Job, launched
 from geofcs.training.loading import batches
 from geofcs.training.memory import memory_advice
+from geofcs.training.processes import agreed, raise_once
 from geofcs.training.progress import Progress
 from geofcs.training.quality import Quality
 from geofcs.training.record import Record
@@ -49,6 +50,8 @@ class Listener(Protocol):
 
     def judged(self, iteration: int, quality: Quality, is_best: bool) -> None: ...
 
+    def lost(self, sentence: str | None, exit_code: int) -> NoReturn: ...
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -70,9 +73,12 @@ def train(config: RunConfig, run: Path, listener: Listener, stop: Callable[[], b
     """
     if not resume:
         check_new(run)
-    fabric = launched(config.train)
-    with memory_advice(config, run):
-        sets = sets_of(config)
+
+    def lost(sentence: str | None, exit_code: int) -> NoReturn:
+        listener.lost(sentence and f"{sentence}{way_on(run, 'then')}", exit_code)
+
+    with launched(config, lost) as fabric, memory_advice(config, run):
+        sets = agreed(partial(sets_of, config))
         begin = partial(resumed, run) if resume else begun
         job, progress = begin(fabric, config, sets, listener.note)
         try:
@@ -161,7 +167,7 @@ class Run:
         self.listener.judged(iteration, quality, is_best)
 
     def _save(self, progress: Progress) -> None:
-        """The whole state; written by one process, the others wait."""
+        """The whole state, written by one process."""
         job = self.job
         if job.leads:
             facts: Facts = {
@@ -173,15 +179,14 @@ class Run:
             }
             tensors = state_tensors(job.model, job.optimizer, job.average) | job.teacher.tensors()
             Checkpoints(self.folder / STATE).save(progress.iteration, tensors, facts)
-        job.fabric.barrier()
 
     @contextmanager
     def _saved_if_pairs_fail(self, good: Progress) -> Iterator[None]:
-        """Save before a pair that cannot be read ends the run; not with several processes, where the others wait."""
+        """Save before a pair that cannot be read ends the run."""
         try:
             yield
         except (InputError, SourceError, ComputeError) as error:
-            if good.iteration and self.job.share.ranks == 1:
+            if good.iteration:
                 self._save(good)
             raise type(error)(f"{error}{way_on(self.folder, 'mend this, then')}") from error
 
@@ -189,10 +194,12 @@ class Run:
         """Save the state before the first of several iterations that were not finite, none of which changed it."""
         self._save(good)
         names = ", ".join(_all_names(self.job, step.names))
-        raise ComputeError(
-            f"{MOST_BROKEN} iterations in a row gave numbers that are not finite, the last on {names}; the state "
-            f"after iteration {good.iteration} is in {self.folder / STATE}: look at these pairs, or go on more gently "
-            f"with geofcs train --resume {self.folder} --set train.lr={self.job.config.train.lr / 2:g}"
+        raise_once(
+            ComputeError(
+                f"{MOST_BROKEN} iterations in a row gave numbers that are not finite, the last on {names}; the state "
+                f"after iteration {good.iteration} is in {self.folder / STATE}: look at these pairs, or go on more "
+                f"gently with geofcs train --resume {self.folder} --set train.lr={self.job.config.train.lr / 2:g}"
+            )
         )
 
     def _write_weights(self, name: str, when: str) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import torch
+import torch.distributed
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -17,6 +19,7 @@ from geofcs.training.data import Pairs
 from geofcs.training.job import Job
 from geofcs.training.loading import Whole, collated_by_size, delivered, leave_signals_alone, start_method
 from geofcs.training.metrics import ChangeMetrics
+from geofcs.training.processes import agreed
 from geofcs.training.quality import Quality
 from geofcs.training.step import labels_of
 
@@ -48,9 +51,9 @@ class Validation:
     def quality(self) -> Quality:
         """The numbers, of all processes' pairs together."""
         metrics = ChangeMetrics(self._job.classes.count).to(self._job.device)
+        _share_statistics(self._job)
         with _judging(self._job):
-            for batch in self._batches():
-                metrics.update(self._maps(batch), labels_of(batch, self._job.classes.is_binary))
+            agreed(partial(self._count, metrics))
         return metrics.quality()
 
     def pictures(self, count: int) -> Tensor:
@@ -67,6 +70,11 @@ class Validation:
                     break
         return torch.cat(rows[:count], 1)
 
+    def _count(self, metrics: ChangeMetrics) -> None:
+        """Add this process's pairs."""
+        for batch in self._batches():
+            metrics.update(self._maps(batch), labels_of(batch, self._job.classes.is_binary))
+
     def _batches(self) -> Iterator[Batch]:
         for batches in delivered(self._loader):
             if isinstance(batches, GeofcsError):
@@ -76,6 +84,13 @@ class Validation:
     def _maps(self, batch: Batch) -> Maps:
         with self._job.fabric.autocast():
             return maps_of(self._job.judged(batch.t1.float(), batch.t2.float()))
+
+
+def _share_statistics(job: Job) -> None:
+    """Give all processes the leader's statistics of batch norms, which on a CPU each has taken of its own pairs."""
+    if job.share.ranks > 1:
+        for buffer in job.judged.buffers():
+            torch.distributed.broadcast(buffer, 0)
 
 
 @contextmanager

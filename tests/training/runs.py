@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import count
 from pathlib import Path
+from typing import NoReturn
 
 from geofcs.training.config import RunConfig, read_config, recipe_file
 from geofcs.training.quality import Quality
@@ -40,6 +41,9 @@ class Silence:
 
     def judged(self, iteration: int, quality: Quality, is_best: bool) -> None:  # noqa: ARG002
         self.qualities.append(quality)
+
+    def lost(self, sentence: str | None, exit_code: int) -> NoReturn:
+        raise AssertionError(f"{sentence}, {exit_code}")
 
 
 def tiny(*settings: str) -> RunConfig:

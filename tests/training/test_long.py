@@ -30,8 +30,9 @@ def test_forty_made_up_pairs_lift_sek_far_above_no_training_and_above_no_change_
     assert config.worlds.pairs == 40
     sets = sets_of(config)
     start = starting_model(config.model, sets.classes, config.train.seed)
-    job = job_of(launched(config.train), config, sets.classes, start.model)
-    untrained = Validation(sets.validation, job).quality().sek or 0.0
+    with launched(config, Silence().lost) as fabric:
+        job = job_of(fabric, config, sets.classes, start.model)
+        untrained = Validation(sets.validation, job).quality().sek or 0.0
     nothing_ever_changes = 0.0  # kappa without the unchanged pixels is 0, and so is SeK
     began = time.monotonic()
     outcome = run(config, tmp_path / "run")

@@ -16,10 +16,8 @@ from geofcs.model.build import build
 from geofcs.model.config import STATISTICS, ResNetConfig, SCanNetConfig
 from geofcs.model.weights import load_weights
 from geofcs.training.batches import Batch
-from geofcs.training.job import job_of, launched
 from geofcs.training.losses import Labels
 from geofcs.training.pseudo import Confidence
-from geofcs.training.sets import sets_of
 from geofcs.training.start import starting_model
 from geofcs.training.teacher import SUMS, TEACHER, Teacher
 from tests.training.folders import second_as_distributed, several
@@ -92,14 +90,8 @@ def test_a_binary_model_cannot_be_a_scannet() -> None:
 
 
 def test_pseudo_labels_need_one_process() -> None:
-    config = tiny(*SCANNET)
-    fabric = launched(config.train)
-
-    class Two:
-        world_size, global_rank, device = 2, 0, fabric.device
-
     with pytest.raises(InputError, match=r"loss\.pseudo_from=null"):
-        job_of(Two(), config, sets_of(config).classes, build(model(), 0))  # type: ignore[arg-type]
+        run(tiny(*SCANNET, "train.devices=2"), Path("never"))
 
 
 SMALL_SECOND = (
