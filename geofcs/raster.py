@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
-import numpy as np
 import rasterio
 import rasterio.shutil
 from rasterio._err import CPLE_BaseError  # escapes from rasterio.shutil.copy
@@ -21,27 +20,32 @@ from geofcs.classes import CLASSES_TAG, PERCENT_NODATA, ClassScheme, Colour, sch
 from geofcs.errors import GeofcsError, OutputError, VerificationError
 from geofcs.gdal import category_names_of, gdal_settings, write_category_names
 from geofcs.grid import Grid
-from geofcs.strips import Strip, read_band
-
-INTERNAL_TILE = 512
-"""Side of a COG's internal tiles in pixels, the COG driver's own default."""
+from geofcs.overviews import INTERNAL_TILE, Halve, Overview, average, checksum_of, most_frequent, overviews_of
+from geofcs.strips import Strip, is_band, read_band
 
 BEHIND = 1 << 20
 """Bytes written behind a file to see whether there is room."""
+
+PLAIN: Mapping[str, int | str] = {"level": 6}
+"""How codes and classes are deflated: a lower level is hardly faster, and their files a sixth larger."""
+
+SMOOTH: Mapping[str, int | str] = {"level": 4, "predictor": "STANDARD"}
+"""How scores are: differences of neighbours deflate to less at this level than scores do at 6, in half the time."""
 
 GDAL_TYPES = {"uint8": "Byte", "uint16": "UInt16"}
 
 
 @dataclass(frozen=True)
 class Product:
-    """A one-band raster: which band of the strips it shows, and what its values mean."""
+    """A one-band raster: which band of the strips it shows, what its values mean, how it is halved and compressed."""
 
     file_name: str
     band: int
     nodata: int
     dtype: str
     description: str
-    overviews: str
+    halve: Halve
+    deflate: Mapping[str, int | str]
     names: Mapping[int, str] = field(default_factory=dict)
     colours: Mapping[int, Colour] = field(default_factory=dict)
 
@@ -55,13 +59,14 @@ def products_of(scheme: ClassScheme, landcover: bool) -> list[Product]:
     """The rasters of a run, in the order of the strips' bands."""
     dtype = scheme.code_dtype.name
     change = Product(
-        "change.tif", 1, scheme.nodata, dtype, "from-to code", "MODE",
+        "change.tif", 1, scheme.nodata, dtype, "from-to code", most_frequent, PLAIN,
         scheme.code_names, scheme.code_colours,
     )  # fmt: skip
-    percent = Product("probability.tif", 2, PERCENT_NODATA, "uint8", "change score in percent", "AVERAGE")
+    percent = Product("probability.tif", 2, PERCENT_NODATA, "uint8", "change score in percent", average, SMOOTH)
     covers = [
         Product(
-            f"landcover_t{date}.tif", 2 + date, 255, "uint8", f"land cover at t{date} where changed", "MODE",
+            f"landcover_t{date}.tif", 2 + date, 255, "uint8", f"land cover at t{date} where changed",
+            most_frequent, PLAIN,
             {0: "no change", **{each: scheme.cover_name(each) for each in range(1, scheme.count)}},
             {0: (255, 255, 255), **{each: cover.colour for each, cover in enumerate(scheme.land_covers, 1)}},
         )
@@ -81,7 +86,7 @@ def write_products(
     finished: Callable[[Product], None],
     threads: int = 1,
 ) -> None:
-    """Write each product into `folder` as a COG, decode every block of it and compare with the strips.
+    """Write each product into `folder` as a COG, decode all of it and compare with the strips, overviews with theirs.
 
     Several products at once, and each in several threads, make up `threads`; the bytes are the same. `progress` is told
     of pixels written and compared, `finished` of a product that is complete, in the calling thread. Raises
@@ -90,11 +95,12 @@ def write_products(
 
     def write(product: Product) -> Product:
         path = folder / product.file_name
-        with _written(path):
-            _write_cog(path, _mosaic(product, strip_folder, strips, grid, scheme), product.overviews, per_product)
+        mosaic = _mosaic(product, strip_folder, strips, grid, scheme)
+        with _written(path), overviews_of(_text(mosaic), path, product.halve, product.nodata) as overviews:
+            _write_cog(path, _text(_with_overviews(mosaic, overviews)), product.deflate, per_product)
             if product.names:
                 write_category_names(path, product.names)
-            _compare(path, product, strip_folder, strips)
+            _compare(path, product, strip_folder, strips, overviews)
         return product
 
     at_once = max(1, min(threads, len(products)))
@@ -146,17 +152,19 @@ def _write_behind(path: Path) -> None:
         os.fsync(file.fileno())
 
 
-def _write_cog(path: Path, mosaic: str, overviews: str, threads: int) -> None:
-    """Copy the mosaic (VRT text) into a COG at `path`."""
+def _write_cog(path: Path, mosaic: str, deflate: Mapping[str, int | str], threads: int) -> None:
+    """Copy the mosaic (VRT text) with its overviews into a COG at `path`."""
     with gdal_settings(), rasterio.open(mosaic) as source:
         rasterio.shutil.copy(
             source, path, driver="COG", compress="deflate", blocksize=INTERNAL_TILE, bigtiff="IF_SAFER",
-            overview_resampling=overviews, num_threads=threads,
+            overviews="FORCE_USE_EXISTING", num_threads=threads, **deflate,
         )  # fmt: skip
 
 
-def _mosaic(product: Product, strip_folder: Path, strips: Sequence[Strip], grid: Grid, scheme: ClassScheme) -> str:
-    """One band of all strips as the text of a virtual raster: nothing is written twice."""
+def _mosaic(
+    product: Product, strip_folder: Path, strips: Sequence[Strip], grid: Grid, scheme: ClassScheme
+) -> ET.Element:
+    """One band of all strips as a virtual raster: nothing is written twice."""
     root = ET.Element("VRTDataset", rasterXSize=str(grid.width), rasterYSize=str(grid.height))
     if grid.crs is not None:
         ET.SubElement(root, "SRS", dataAxisToSRSAxisMapping="1,2").text = grid.crs.to_wkt()
@@ -174,7 +182,20 @@ def _mosaic(product: Product, strip_folder: Path, strips: Sequence[Strip], grid:
         width, height = str(strip.width), str(strip.height)
         ET.SubElement(source, "SrcRect", xOff="0", yOff="0", xSize=width, ySize=height)
         ET.SubElement(source, "DstRect", xOff=str(strip.left), yOff=str(strip.top), xSize=width, ySize=height)
-    return ET.tostring(root, encoding="unicode")
+    return root
+
+
+def _with_overviews(mosaic: ET.Element, overviews: Sequence[Overview]) -> ET.Element:
+    """The same virtual raster, which knows its overviews."""
+    for each in overviews:
+        overview = ET.SubElement(mosaic[-1], "Overview")
+        ET.SubElement(overview, "SourceFilename", relativeToVRT="0").text = str(each.path.absolute())
+        ET.SubElement(overview, "SourceBand").text = "1"
+    return mosaic
+
+
+def _text(mosaic: ET.Element) -> str:
+    return ET.tostring(mosaic, encoding="unicode")
 
 
 def _metadata(root: ET.Element) -> ET.Element:
@@ -192,21 +213,26 @@ def _add_colours(band: ET.Element, product: Product) -> None:
         ET.SubElement(table, "Entry", c1=str(r), c2=str(g), c3=str(b), c4=alpha)
 
 
-def _compare(path: Path, product: Product, strip_folder: Path, strips: Sequence[Strip]) -> None:
-    """Read back every pixel of the product and every block of its overviews."""
+def _compare(
+    path: Path, product: Product, strip_folder: Path, strips: Sequence[Strip], overviews: Sequence[Overview]
+) -> None:
+    """Read back every pixel of the product and of its overviews: are they, by their checksums, what they were?"""
     try:
         with gdal_settings(), rasterio.open(path, driver="GTiff") as file:
             for strip in strips:
-                window = Window(strip.left, strip.top, strip.width, strip.height)
-                if not np.array_equal(file.read(1, window=window), read_band(strip_folder, strip, product.band)):
-                    raise VerificationError(
-                        f"{path}: rows from {strip.top} on are not what was computed: the disk or memory may be "
-                        "failing; give the same command again"
-                    )
-            levels = range(len(file.overviews(1)))
-        for level in levels:
-            with gdal_settings(), rasterio.open(path, driver="GTiff", overview_level=level) as overview:
-                for _, window in overview.block_windows(1):
-                    overview.read(1, window=window)
+                pixels = file.read(1, window=Window(strip.left, strip.top, strip.width, strip.height))
+                if not is_band(strip_folder, strip, product.band, pixels):
+                    read_band(strip_folder, strip, product.band)  # raises if the fault is the strip's
+                    raise _not_as_computed(path, f"rows from {strip.top} on")
+        for level, overview in enumerate(overviews):
+            with gdal_settings(), rasterio.open(path, driver="GTiff", overview_level=level) as file:
+                if checksum_of(file) != overview.checksum:
+                    raise _not_as_computed(path, f"overviews of level {level + 1}")
     except RasterioError as error:
         raise VerificationError(f"{path}: cannot be read back: {error}; give the same command again") from error
+
+
+def _not_as_computed(path: Path, what: str) -> VerificationError:
+    return VerificationError(
+        f"{path}: {what} are not what was computed: the disk or memory may be failing; give the same command again"
+    )

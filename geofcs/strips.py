@@ -99,6 +99,16 @@ def read_band(folder: Path, strip: Strip, band: int) -> npt.NDArray[Any]:
     return pixels
 
 
+def is_band(folder: Path, strip: Strip, band: int, pixels: Layers) -> bool:
+    """Whether pixels (h, w) of any integer type are a band of a strip, by the checksum it was written with.
+
+    Raises `RasterioError` if the strip cannot be opened.
+    """
+    with gdal_settings(), rasterio.open(folder / strip.name, driver="GTiff") as file:
+        as_written, tags = pixels.astype(file.dtypes[band - 1], copy=False), file.tags()
+    return _checksums(as_written[None], _remark_in(tags)) == _checksums_in(tags)[band - 1 : band]
+
+
 def remark_of(folder: Path, strip: Strip) -> str:
     """The remark that a strip was written with."""
     with gdal_settings(), rasterio.open(folder / strip.name, driver="GTiff") as file:

@@ -16,7 +16,7 @@ LAYERS = [
     {"durable", "lock", "space", "listener"},
     {"classes", "grid", "tiles", "gdal", "records"},
     {"remote"},
-    {"scene", "strips", "vector", "synthetic"},
+    {"scene", "strips", "overviews", "vector", "synthetic"},
     {"raster", "model"},
     {"scoring", "blend", "journal"},
     {"devices", "reading", "oddities", "crew"},
@@ -36,7 +36,7 @@ ONLY_IN = {
     "dask": {"schedule"},
     "distributed": {"schedule"},
     "rasterio": {
-        *("grid", "gdal", "scene", "strips", "raster", "vector", "synthetic", "reading", "report"),
+        *("grid", "gdal", "scene", "strips", "overviews", "raster", "vector", "synthetic", "reading", "report"),
         *("training", "evaluation", "verify", "bench"),
     },
     "pyogrio": {"scene", "vector", "report", "training", "bench"},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -122,18 +123,30 @@ def test_bytes_depend_neither_on_how_strips_are_cut_nor_on_threads(tmp_path: Pat
     assert hashes[0] == hashes[1] == hashes[2]
 
 
-def test_a_product_that_differs_from_its_strips_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("level", "what"), [({}, "rows from"), ({"overview_level": 0}, "overviews of level 1")])
+def test_a_product_that_differs_from_its_strips_is_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, level: dict[str, int], what: str
+) -> None:
     write_cog = raster._write_cog
 
-    def write_and_flip_a_pixel(path: Path, mosaic: str, overviews: str, threads: int) -> None:
-        write_cog(path, mosaic, overviews, threads)
-        with rasterio.open(path, "r+", IGNORE_COG_LAYOUT_BREAK="YES") as file:
-            pixel = file.read(1, window=((600, 601), (900, 901)))
-            file.write(pixel ^ 1, 1, window=((600, 601), (900, 901)))
+    def write_and_flip_a_pixel(path: Path, mosaic: str, deflate: Mapping[str, int | str], threads: int) -> None:
+        write_cog(path, mosaic, deflate, threads)
+        with rasterio.open(path, "r+", IGNORE_COG_LAYOUT_BREAK="YES", **level) as file:
+            pixel = file.read(1, window=((300, 301), (450, 451)))
+            file.write(pixel ^ 1, 1, window=((300, 301), (450, 451)))
 
     monkeypatch.setattr(raster, "_write_cog", write_and_flip_a_pixel)
-    with pytest.raises(VerificationError, match="not what was computed"):
+    with pytest.raises(VerificationError, match=f"{what} .*not what was computed"):
         written(tmp_path, SECOND)
+
+
+def test_a_strip_that_is_not_what_was_written_is_named(tmp_path: Path) -> None:
+    strips = strips_with(tmp_path, bands_of(SECOND))
+    with rasterio.open(tmp_path / strips[1].name, "r+") as file:
+        file.write(file.read() ^ 1)
+    with pytest.raises(VerificationError, match=rf"{strips[1].name}: is not what was written"):
+        write_products(tmp_path, products_of(SECOND, landcover=False), tmp_path, strips, GRID, SECOND, nobody, nobody)
+    assert not list(tmp_path.glob("change*")) + list(tmp_path.glob("probability*"))
 
 
 @pytest.mark.parametrize("share", [0.02, 0.3, 0.6, 0.9, 0.99])

@@ -19,11 +19,13 @@ import shapely
 from rasterio.windows import Window
 
 from geofcs.classes import NO_CHANGE
-from geofcs.raster import INTERNAL_TILE
+from geofcs.overviews import INTERNAL_TILE
+from geofcs.raster import PLAIN, SMOOTH
 
 ROWS_AT_ONCE = 512
 SCENES = ("t1.tif", "t2.tif")
 PRODUCTS = ("change.tif", "probability.tif")
+COG_OPTIONS = {"overview_resampling": "MODE", **PLAIN}, {"overview_resampling": "AVERAGE", **SMOOTH}
 
 Pixels = npt.NDArray[Any]
 
@@ -46,10 +48,10 @@ def bare_pass(scenes: Path, products: Path, out: Path, threads: int) -> dict[str
                     for window in _rows(file):
                         file.write(each[window.row_off : window.row_off + window.height], 1, window=window)
         with _timed("COGs", seconds):
-            for name in PRODUCTS:
+            for name, options in zip(PRODUCTS, COG_OPTIONS, strict=True):
                 rasterio.shutil.copy(
                     out / f"tiled-{name}", out / name, driver="COG", compress="deflate", blocksize=INTERNAL_TILE,
-                    overview_resampling="MODE" if name == PRODUCTS[0] else "AVERAGE", num_threads=threads,
+                    num_threads=threads, **options,
                 )  # fmt: skip
         with _timed("polygonize", seconds):
             changed = (pixels[0] != NO_CHANGE) & (pixels[0] != profile["nodata"])

@@ -29,8 +29,8 @@ from geofcs.listener import Listener
 from geofcs.model.build import parameter_count
 from geofcs.model.maps import Maps
 from geofcs.model.weights import WeightsInfo, read_weights_info
+from geofcs.overviews import INTERNAL_TILE
 from geofcs.plan import DetectRequest
-from geofcs.raster import INTERNAL_TILE
 from geofcs.remote import parse_address
 from geofcs.scene import SceneOptions, ScenePair, plan_pair
 from geofcs.training.data import Sample
