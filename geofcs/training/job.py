@@ -4,27 +4,30 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
 import torch
 from lightning_fabric import Fabric
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel
 
 from geofcs.classes import ClassScheme
 from geofcs.errors import InputError
-from geofcs.model.interface import ChangeModel
-from geofcs.scoring import chosen_device
+from geofcs.model.interface import ChangeModel, Logits
+from geofcs.model.recording import recorded_training
+from geofcs.scoring import DTYPES, chosen_device
 from geofcs.training.config import RunConfig, TrainConfig
 from geofcs.training.optimisers import optimiser
 from geofcs.training.order import Share
 from geofcs.training.processes import Lost, joined
 from geofcs.training.state import averaged
 from geofcs.training.teacher import Teacher
+
+Passes = Callable[[Tensor, Tensor], Logits]
 
 PRECISIONS: dict[str, Literal["32-true", "bf16-mixed"]] = {"fp32": "32-true", "bf16": "bf16-mixed"}
 """float16 is not among them: it needs a loss scale, one more state that decides what a step does."""
@@ -37,9 +40,10 @@ COARSEST_STRIDE = 32
 class Job:
     """What an iteration works with.
 
-    `wrapped` is `model` as Fabric runs it: in the run's precision, its gradients summed over processes. `stepper` is
-    `optimizer` likewise. `average` is the moving average of the weights, where the config asks for one; `teacher` knows
-    more than the labels, if that is asked for and someone is good enough.
+    `wrapped` is `model` as Fabric runs it: in the run's precision, its gradients summed over processes. `passes` runs
+    the same, recorded where that can be. `stepper` is `optimizer` as Fabric runs it. `average` is the moving average of
+    the weights, where the config asks for one; `teacher` knows more than the labels, if that is asked for and someone
+    is good enough.
     """
 
     fabric: Fabric
@@ -47,6 +51,7 @@ class Job:
     classes: ClassScheme
     model: ChangeModel
     wrapped: Any
+    passes: Passes
     optimizer: Optimizer
     stepper: Any
     average: AveragedModel | None
@@ -129,7 +134,22 @@ def job_of(fabric: Fabric, config: RunConfig, classes: ClassScheme, model: Chang
     optimizer = optimiser(config.train, model.parameters())
     warnings.filterwarnings("ignore", "Grad strides do not match bucket view")  # of depthwise weights: costs a copy
     wrapped, stepper = fabric.setup(model, optimizer)
-    return Job(fabric, config, classes, model, wrapped, optimizer, stepper, average, Teacher(), share)
+    passes = _recorded(model, config, share.pairs, fabric.device) if _can_record(fabric, share) else wrapped
+    return Job(fabric, config, classes, model, wrapped, passes, optimizer, stepper, average, Teacher(), share)
+
+
+def _can_record(fabric: Fabric, share: Share) -> bool:
+    """Whether passes can be recorded: not over several GPUs, and not where gradients of several parts add up.
+
+    The gradients of a recording lie in the same memory each time.
+    """
+    return fabric.device.type == "cuda" and fabric.world_size == 1 and share.accumulate == 1
+
+
+def _recorded(model: ChangeModel, config: RunConfig, pairs: int, device: torch.device) -> Passes:
+    """Forward and backward pass as CUDA graphs, for batches of the one size that training has."""
+    t1, t2 = (torch.zeros(pairs, 3, config.data.crop, config.data.crop, device=device) for _ in range(2))
+    return recorded_training(model, t1, t2, DTYPES[_precision(config.train.precision, device.type)])
 
 
 def _precision(wanted: str, device: str) -> str:

@@ -9,7 +9,7 @@ from geofcs.classes import ClassScheme, scheme_named
 from geofcs.errors import InputError, UsageError
 from geofcs.training.config import RunConfig
 from geofcs.training.data import Pairs
-from geofcs.training.worlds import ENDLESS, Remembered, Worlds
+from geofcs.training.worlds import ENDLESS, Worlds, remembered
 
 
 class Sets(NamedTuple):
@@ -65,8 +65,8 @@ def _synthetic(config: RunConfig) -> Sets:
     classes = scheme_named(config.data.classes)
     train: Pairs = Worlds(worlds, classes, size, seed, "train", worlds.pairs)
     if worlds.pairs is not None:
-        train = Remembered(train)
-    validation = Remembered(Worlds(worlds, classes, size, seed, "validation", worlds.validation_pairs))
+        train = remembered(train)
+    validation = remembered(Worlds(worlds, classes, size, seed, "validation", worlds.validation_pairs))
     count = "any number of" if worlds.pairs is None else str(worlds.pairs)
     return Sets(train, validation, classes, f"{count} made-up pairs of {classes.name}'s classes, seed {seed}")
 

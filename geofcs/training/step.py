@@ -76,7 +76,7 @@ def _propagated(job: Job, parts: Sequence[Batch], iteration: int) -> Tensor:
         batch = augmented(part.to(job.device), job.config.augment, seeded(job, iteration, step))
         with job.fabric.no_backward_sync(job.wrapped, enabled=step < len(parts) - 1):
             labels = job.teacher.labels(batch, labels_of(batch, job.classes.is_binary))
-            terms = change_loss(job.wrapped(batch.t1, batch.t2), labels, weights)
+            terms = change_loss(job.passes(batch.t1, batch.t2), labels, weights)
             job.fabric.backward(terms.total / job.share.accumulate)
         sums.append(torch.stack([term.detach() for term in terms]))
     return torch.stack(sums).mean(0)

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
 import math
-from dataclasses import dataclass, field
+import shutil
+import tempfile
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
 from random import Random
 
 import numpy as np
@@ -77,19 +82,39 @@ class Worlds:
 
 @dataclass(frozen=True)
 class Remembered:
-    """Pairs that stay in memory once they were made up: 9 bytes a pixel, in each process that reads them."""
+    """Pairs that are made up once for all processes that read them: each lies in a folder then, 9 bytes a pixel."""
 
     pairs: Pairs
-    kept: dict[int, Sample] = field(default_factory=dict)
+    folder: Path
 
     def __len__(self) -> int:
         return len(self.pairs)
 
     def __getitem__(self, index: int) -> Sample:
         """The pair of that index."""
-        if index not in self.kept:
-            self.kept[index] = self.pairs[index]
-        return self.kept[index]
+        path = self.folder / f"{index}.npz"
+        if path.exists():
+            with np.load(path) as kept:
+                return Sample(*(kept[name] for name in Sample._fields[:-1]), str(kept["name"]))
+        sample = self.pairs[index]
+        with suppress(OSError):  # without room for it, it is made up again next time
+            _keep(sample, path)
+        return sample
+
+
+def _keep(sample: Sample, path: Path) -> None:
+    """Write a pair as another process may read it at the same moment: all at once, by rename."""
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        unfinished = Path(folder) / path.name
+        np.savez(unfinished, **sample._asdict())
+        unfinished.replace(path)
+
+
+def remembered(pairs: Pairs) -> Remembered:
+    """The same pairs, kept among the system's temporary files until this process ends."""
+    folder = Path(tempfile.mkdtemp(prefix="geofcs-worlds-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Remembered(pairs, folder)
 
 
 def drawn(config: WorldsConfig, scheme: ClassScheme, dice: Random) -> SceneParameters:

@@ -139,6 +139,15 @@ def test_sensors_of_strength_zero_change_nothing_and_others_stay_in_range() -> N
         assert images.max() <= 255
 
 
+def test_dates_of_some_pairs_are_seen_alike_and_those_of_others_are_not() -> None:
+    t1 = torch.rand(200, 3, 1, 1, generator=seeded()).expand(-1, -1, 16, 16) * 120 + 60
+    first, second = sensed(t1, t1, 1.0, seeded())
+    apart = (first - second).mean((2, 3)).abs().amax(1)
+    assert float((apart < 8).float().mean()) > 0.1
+    assert float((apart > 40).float().mean()) > 0.1
+    assert float((first - t1).mean((2, 3)).abs().amax(1).median()) > 10  # both are far from what was painted
+
+
 def test_a_blur_keeps_the_mean_and_lowers_the_variance_the_more_the_wider_it_is() -> None:
     images = torch.rand(3, 3, 64, 64, generator=seeded())
     after = blurred(images, torch.tensor([0.0, 0.6, 1.2]))
@@ -150,6 +159,6 @@ def test_a_blur_keeps_the_mean_and_lowers_the_variance_the_more_the_wider_it_is(
 
 def test_misregistration_moves_an_image_by_pixels_and_not_by_tens_of_them() -> None:
     ramp = torch.arange(64.0).expand(32, 3, 64, 64)
-    moved = (misregistered(ramp, 1.0, seeded()) - ramp)[:, :, 16:48, 16:48].mean((1, 2, 3))
+    moved = (misregistered(ramp, torch.ones(32), seeded()) - ramp)[:, :, 16:48, 16:48].mean((1, 2, 3))
     assert 0.8 < float(moved.std()) < 2.5
     assert float(moved.abs().max()) < 8
