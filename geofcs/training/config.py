@@ -25,6 +25,7 @@ from geofcs.errors import InputError, OutputError, UsageError
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Range = tuple[float, float]
+PositiveRange = tuple[PositiveFloat, PositiveFloat]
 Depths = tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt]
 
 
@@ -119,10 +120,10 @@ class WorldsConfig(Section):
 
     pairs: PositiveInt | None
     side: PositiveInt | None
-    gsd: Range
+    gsd: PositiveRange
     fine_to: PositiveFloat
     coarse: Share
-    change: Range
+    change: PositiveRange
     nuisances: Range
     recolour: NonNegativeFloat
     validation_pairs: PositiveInt

@@ -118,19 +118,28 @@ def remembered(pairs: Pairs) -> Remembered:
 
 
 def drawn(config: WorldsConfig, scheme: ClassScheme, dice: Random) -> SceneParameters:
-    """The parameters of one world: resolution log-uniform, every nuisance as strong as it happens to be."""
+    """The parameters of one world: resolution and amount of change log-uniform, images more or less alike.
+
+    How strong nuisances may be is drawn for the world, how strong each is up to that.
+    """
     low, high = config.gsd
     coarse = scheme is LANDSAT or (high > FINEST_COARSE_GSD and dice.random() < config.coarse)
     low, high = (max(low, FINEST_COARSE_GSD), high) if coarse else (low, min(high, config.fine_to))
-    gsd = math.exp(dice.uniform(math.log(low), math.log(max(low, high))))
+    gsd = _log_uniform(dice, low, max(low, high))
+    weakest, strongest = config.nuisances
+    strongest = dice.uniform(weakest, strongest)
     return SceneParameters(
         seed=dice.getrandbits(62),
         scheme=LANDSAT if coarse else SECOND,
         gsd=_shared(gsd),
         samples=1 if gsd < POINTS_FROM_GSD else 2,
-        change=dice.uniform(*config.change),
-        nuisances=Nuisances(*(dice.uniform(*config.nuisances) for _ in range(7))),
+        change=_log_uniform(dice, *config.change),
+        nuisances=Nuisances(*(dice.uniform(weakest, strongest) for _ in range(7))),
     )
+
+
+def _log_uniform(dice: Random, low: float, high: float) -> float:
+    return math.exp(dice.uniform(math.log(low), math.log(high)))
 
 
 def _shared(gsd: float) -> float:

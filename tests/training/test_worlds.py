@@ -75,7 +75,8 @@ def test_resolutions_and_strengths_stay_where_the_config_says_and_fill_it() -> N
     assert sizes.max() > 25
     assert 0.2 < np.mean([each.is_coarse for each in parameters]) < 0.4
     assert all(
-        0 <= each.nuisances.haze <= 2 and CONFIG.change[0] <= each.change <= CONFIG.change[1] for each in parameters
+        0 <= each.nuisances.haze <= CONFIG.nuisances[1] and CONFIG.change[0] <= each.change <= CONFIG.change[1]
+        for each in parameters
     )
 
 
