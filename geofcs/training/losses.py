@@ -138,25 +138,27 @@ def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
 def lovasz(scores: Tensor, labels: Tensor) -> Tensor:
     """Lovasz-Softmax of (b, K, h, w) probabilities over the whole batch, mean over the classes that occur; 0 if none.
 
-    (Berman et al., CVPR 2018, equations 8 and 11.)
+    (Berman et al., CVPR 2018, equations 8 and 11.) A class's pixels lie side by side: GPUs add up rows in parallel, and
+    columns one by one.
     """
     known = labels != IGNORE
-    likely = scores.movedim(1, -1)[known]  # (n, K)
-    truth = F.one_hot(labels[known], scores.shape[1]).to(likely.dtype)
-    errors, order = (truth - likely).abs().sort(dim=0, descending=True)
-    per_class = (errors * _jaccard_steps(truth.gather(0, order))).sum(0)
-    occurs = truth.any(0)
+    likely = scores.movedim(1, 0)[:, known]  # (K, n)
+    classes = torch.arange(len(likely), device=labels.device)[:, None]
+    truth = (labels[known] == classes).to(likely.dtype)
+    errors, order = (truth - likely).abs().sort(dim=1, descending=True)
+    per_class = (errors * _jaccard_steps(truth.gather(1, order))).sum(1)
+    occurs = truth.any(1)
     return (per_class * occurs).sum() / occurs.sum().clamp(min=1)
 
 
 def _jaccard_steps(truth: Tensor) -> Tensor:
-    """How much the Jaccard loss grows with each pixel of (n, K) one-hot truth got wrong, from the first row down.
+    """How much the Jaccard loss grows with each pixel of (K, n) one-hot truth got wrong, from the first on.
 
     Written without the difference of two nearly equal losses, which float32 cannot hold for many pixels.
     """
-    missed, size = truth.cumsum(0), truth.sum(0)
+    missed, size = truth.cumsum(1), truth.sum(1, keepdim=True)
     common = size - missed
-    union = size + (1 - truth).cumsum(0)
+    union = size + (1 - truth).cumsum(1)
     return torch.where(truth > 0, 1 / union.clamp(min=1), common / (union * (union - 1)).clamp(min=1))
 
 

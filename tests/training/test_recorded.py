@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 
 import pytest
 import torch
 
 from geofcs.model.kernels import choice_for
+from geofcs.model.vss import DropPath
 from geofcs.training.job import Job, job_of, launched
 from geofcs.training.sets import sets_of
 from geofcs.training.start import starting_model
@@ -18,10 +21,21 @@ from tests.training import runs
 pytestmark = pytest.mark.skipif(choice_for("cuda").kernels is None, reason=choice_for("cuda").reason)
 
 
-def job(*settings: str) -> Job:
-    config = runs.tiny("train.device=cuda", "train.precision=fp32", "data.crop=64", *settings)
-    sets = sets_of(config)
-    return job_of(launched(config.train), config, sets.classes, starting_model(config.model, sets.classes, 1).model)
+@pytest.fixture
+def job() -> Iterator[Callable[..., Job]]:
+    """Sets up jobs of one process."""
+    with ExitStack() as jobs:
+
+        def begun(*settings: str) -> Job:
+            config = runs.tiny("train.device=cuda", "train.precision=fp32", "data.crop=64", "worlds.side=64", *settings)
+            fabric, sets = jobs.enter_context(launched(config, runs.Silence().lost)), sets_of(config)
+            model = starting_model(config.model, sets.classes, config.train.seed).model
+            for each in model.modules():
+                if isinstance(each, DropPath):  # a recording draws other numbers
+                    each.rate = 0.0
+            return job_of(fabric, config, sets.classes, model)
+
+        yield begun
 
 
 def losses(job: Job, iterations: int) -> list[float]:
@@ -30,9 +44,8 @@ def losses(job: Job, iterations: int) -> list[float]:
 
 
 @pytest.mark.parametrize("architecture", ["mamba-fcs", "changemamba"])
-def test_recorded_passes_train_as_unrecorded_ones_do(architecture: str) -> None:
-    settings = f"model.architecture={architecture}", "model.drop_path=0.2"
-    recorded, plain = job(*settings), job(*settings)
+def test_recorded_passes_train_as_unrecorded_ones_do(architecture: str, job: Callable[..., Job]) -> None:
+    recorded, plain = (job(f"model.architecture={architecture}") for _ in range(2))
     assert recorded.passes is not recorded.wrapped
     plain = replace(plain, passes=plain.wrapped)
     with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
@@ -41,6 +54,6 @@ def test_recorded_passes_train_as_unrecorded_ones_do(architecture: str) -> None:
         torch.testing.assert_close(one, other, rtol=0.02, atol=2e-3)
 
 
-def test_where_gradients_of_parts_add_up_nothing_is_recorded() -> None:
+def test_where_gradients_of_parts_add_up_nothing_is_recorded(job: Callable[..., Job]) -> None:
     several = job("train.batch=4", "train.accumulate=2")
     assert several.passes is several.wrapped
