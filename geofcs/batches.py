@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -58,6 +59,9 @@ NOTHING = Scored({}, frozenset(), frozenset())
 _parts: dict[tuple[ScorerSource, int], int] = {}
 _parts_lock = threading.Lock()
 
+_here = threading.local()
+"""Each thread's stream, by GPU: a stream keeps the memory that was used in it, so there are no more than threads."""
+
 
 class BatchScorer:
     """A model for batches of `batch` tiles of `side` pixels; loading it may raise a `GeofcsError`."""
@@ -65,6 +69,24 @@ class BatchScorer:
     def __init__(self, source: ScorerSource, batch: int, side: int) -> None:
         self._source, self._batch, self._side = source, batch, side
         self._scorer = source.load()
+        self._staged = [self._stage() for _date in range(2)]
+
+    def _stage(self) -> Tensor:
+        """Where batches of one date are put together: memory that a GPU fetches from while the CPU does other things.
+
+        It is written to again only when the scores of what it held have been looked at.
+        """
+        shape = (self._batch, 3, self._side, self._side)
+        return torch.empty(shape, pin_memory=self.device.type == "cuda")
+
+    def stream(self) -> AbstractContextManager[object]:
+        """On a GPU the calling thread's own stream: it copies and blends while the model works for another thread."""
+        if self.device.type != "cuda":
+            return nullcontext()
+        streams = _here.__dict__.setdefault("streams", {})
+        if self.device not in streams:
+            streams[self.device] = torch.cuda.Stream(self.device)
+        return torch.cuda.stream(streams[self.device])
 
     @property
     def device(self) -> torch.device:
@@ -81,7 +103,7 @@ class BatchScorer:
 
         Raises `ComputeError` when not even one tile fits into memory.
         """
-        dates = [torch.from_numpy(self._padded(tiles, date)).to(self.device) for date in range(2)]
+        dates = [self._padded(tiles, date).to(self.device, non_blocking=True) for date in range(2)]
         scores = self._in_parts(self._source, dates)
         broken = not_finite(scores, tiles)
         exact = self._source.in_float32() if broken else None
@@ -93,16 +115,17 @@ class BatchScorer:
         chosen = {slot: at(better if slot in mended else scores, slot) for slot in tiles if slot not in failed}
         return Scored(chosen, mended, failed)
 
-    def _padded(self, tiles: Mapping[int, ReadTile], date: int) -> Pixels:
+    def _padded(self, tiles: Mapping[int, ReadTile], date: int) -> Tensor:
         """(batch, 3, side, side) of one date: every slot without a tile in the mean colour."""
         mean = self._scorer.mean_colours[date]
-        images = {slot: squared((tile.t1, tile.t2)[date], tile.valid, mean, self._side) for slot, tile in tiles.items()}
-        if self._batch == 1:
-            return images[0][None]
-        padded = np.empty((self._batch, 3, self._side, self._side), np.float32)
+        padded = self._staged[date].numpy()
         for slot in range(self._batch):
-            padded[slot] = images.get(slot, np.asarray(mean, np.float32)[:, None, None])
-        return padded
+            if slot in tiles:
+                tile = tiles[slot]
+                padded[slot] = squared((tile.t1, tile.t2)[date], tile.valid, mean, self._side)
+            else:
+                padded[slot] = np.asarray(mean, np.float32)[:, None, None]
+        return self._staged[date]
 
     def _in_parts(self, source: ScorerSource, dates: list[Tensor]) -> Scores:
         """Scores of a whole batch, computed in parts of half the size for as long as there is too little memory."""
@@ -165,15 +188,19 @@ def squared(image: Pixels, valid: npt.NDArray[np.bool_], mean: Colour, side: int
     return np.pad(filled, ((0, 0), (0, side - height), (0, side - width)), mode="reflect")
 
 
-def in_batches(tiles: Iterable[ReadTile], size: int) -> Iterator[dict[int, ReadTile]]:
-    """Tiles by their slot in a batch: the column modulo the batch size, so that a tile has the same slot in any block.
+def in_batches(
+    tiles: Iterable[ReadTile], size: int, number: Callable[[ReadTile], int]
+) -> Iterator[dict[int, ReadTile]]:
+    """Tiles by their slot in a batch, in their order: a tile's number modulo the batch size.
 
-    (A model may round differently at another place in a batch.) A batch ends where a slot is taken.
+    (A model may round differently at another place in a batch: the number must be the same in every run.) A batch ends
+    where a slot is taken.
     """
     batch: dict[int, ReadTile] = {}
     for tile in tiles:
-        if tile.col % size in batch:
+        slot = number(tile) % size
+        if slot in batch:
             yield batch
             batch = {}
-        batch[tile.col % size] = tile
+        batch[slot] = tile
     yield batch

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import astuple, dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from geofcs.batches import NOTHING, BatchScorer, ScorerSource, in_batches
+from geofcs.batches import NOTHING, BatchScorer, Scored, ScorerSource, in_batches
 from geofcs.blend import Labels, RowBlend
 from geofcs.classes import PERCENT_NODATA, ClassScheme
 from geofcs.errors import ComputeError
@@ -107,7 +106,7 @@ def run_block(job: BlockJob, block: Block, watch: Watch) -> BlockCounts:
     cols = range(job.lattice.first_col_needed(block), block.stop_col)
     tiles = len(rows) * len(cols)
     watch.tiles_done(job.lattice.tiles_to_compute(block) - tiles)
-    scored = _Stream(job, block, watch).run_down(rows, cols, missing) if missing else 0
+    scored = _streamed(job, block, watch, rows, cols, missing) if missing else 0
     kept = block.stop_row - block.first_row - len(missing)
     return BlockCounts(kept, len(missing), scored, tiles - scored)
 
@@ -125,48 +124,62 @@ def _first_row_in(lattice: Lattice, row: int) -> int:
     return lattice.rows.first_touching(lattice.rows.starts[row])
 
 
+def _streamed(
+    job: BlockJob, block: Block, watch: Watch, rows: list[int], cols: range, missing: Mapping[int, Strip]
+) -> int:
+    scorer = BatchScorer(job.scorer, job.batch, job.lattice.tile)
+    with scorer.stream():
+        return _Stream(job, block, watch, scorer).run_down(rows, cols, missing)
+
+
 class _Stream:
     """One pass down a block."""
 
-    def __init__(self, job: BlockJob, block: Block, watch: Watch) -> None:
-        self._job, self._watch = job, watch
-        self._scorer = BatchScorer(job.scorer, job.batch, job.lattice.tile)
-        self._blend = RowBlend(job.lattice, block, job.scheme, self._scorer.device)
+    def __init__(self, job: BlockJob, block: Block, watch: Watch, scorer: BatchScorer) -> None:
+        self._job, self._watch, self._scorer = job, watch, scorer
+        self._blend = RowBlend(job.lattice, block, job.scheme, scorer.device)
         self._failed: set[tuple[int, int]] = set()
         self._in_float32: set[tuple[int, int]] = set()
 
     def run_down(self, rows: list[int], cols: range, missing: Mapping[int, Strip]) -> int:
-        """Score the tiles of `rows` x `cols` and write the missing strips; returns how many tiles the model saw."""
-        job, starts = self._job, self._job.lattice.rows.starts
-        scored, at_row = 0, rows[0]
+        """Score the tiles of `rows` x `cols` and write the missing strips; returns how many tiles the model saw.
+
+        Batches go on across the ends of rows, which are rarely a multiple of them. A tile's slot follows from its row
+        and from the columns of its block, which the lattice alone decides.
+        """
+        job, scored, at_row = self._job, 0, rows[0]
         with prefetched(read_tiles(job.pair, job.lattice, rows, cols), READ_AHEAD * job.batch) as tiles:
-            for row, tiles_of_row in itertools.groupby(tiles, key=lambda tile: tile.row):
-                self._blend.advance(starts[row] - starts[at_row])
-                at_row = row
-                for batch in in_batches(tiles_of_row, job.batch):
-                    scored += self._add(batch)
-                    self._watch.tiles_done(len(batch))
-                if row in missing:
-                    self._write(missing[row])
-                    self._watch.strip_done()
+            for batch in in_batches(tiles, job.batch, lambda tile: tile.row * len(cols) + tile.col - cols.start):
+                filled = {slot: tile for slot, tile in batch.items() if tile.valid.any()}
+                result = self._scorer(filled) if filled else NOTHING
+                for slot, tile in batch.items():
+                    if tile.row != at_row:
+                        self._end_row(at_row, missing)
+                        self._blend.advance(job.lattice.rows.starts[tile.row] - job.lattice.rows.starts[at_row])
+                        at_row = tile.row
+                    self._add(tile, slot, result)
+                scored += len(filled)
+                self._watch.tiles_done(len(batch))
+        self._end_row(at_row, missing)
         return scored
 
-    def _add(self, batch: Mapping[int, ReadTile]) -> int:
-        """Blend a batch in; tiles without a valid pixel are not scored. Returns how many were."""
-        for tile in batch.values():
-            self._blend.add_valid(tile.col, tile.valid)
-        filled = {slot: tile for slot, tile in batch.items() if tile.valid.any()}
-        scored = self._scorer(filled) if filled else NOTHING
-        for slot, tile in batch.items():
-            if slot in scored.failed:
-                self._fail(tile)
-            if slot in scored.scores:
-                self._blend.add_scores(tile.row, tile.col, scored.scores[slot])
-            else:
-                self._blend.add_nothing(tile.col)
-            if slot in scored.in_float32:
-                self._in_float32.add((tile.row, tile.col))
-        return len(filled)
+    def _end_row(self, row: int, missing: Mapping[int, Strip]) -> None:
+        """Write the strip of a row whose tiles are all blended in, if it is missing."""
+        if row in missing:
+            self._write(missing[row])
+            self._watch.strip_done()
+
+    def _add(self, tile: ReadTile, slot: int, scored: Scored) -> None:
+        """Blend a tile of a scored batch in."""
+        self._blend.add_valid(tile.col, tile.valid)
+        if slot in scored.failed:
+            self._fail(tile)
+        if slot in scored.scores:
+            self._blend.add_scores(tile.row, tile.col, scored.scores[slot])
+        else:
+            self._blend.add_nothing(tile.col)
+        if slot in scored.in_float32:
+            self._in_float32.add((tile.row, tile.col))
 
     def _fail(self, tile: ReadTile) -> None:
         if not self._job.failed_become_nodata:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from contextlib import nullcontext
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -61,12 +61,43 @@ class ModelScorer:
         self.mean_colours = mean_colours
         self._answer = TTA[tta]
         self._model = prepare(model.to(self.device).eval(), DTYPES[precision])
-        self._one_at_a_time = threading.Lock() if self.device.type == "cuda" else nullcontext()
+        self._in_turn = _Turns(self.device) if self.device.type == "cuda" else _at_once
 
     def __call__(self, t1: Tensor, t2: Tensor) -> Scores:
-        """Float32 scores of two batches (b, 3, tile, tile), RGB 0-255."""
-        with torch.inference_mode(), self._one_at_a_time:
-            return scores_of(self._answer(self._model, t1, t2))
+        """Float32 scores of two batches (b, 3, tile, tile), RGB 0-255.
+
+        On a GPU any thread may call, with any stream as its current one: the scores are that stream's.
+        """
+        with torch.inference_mode():
+            return self._in_turn(lambda: scores_of(self._answer(self._model, t1, t2)))
+
+
+class _Turns:
+    """Calls of several threads on one GPU, one after another in a stream of their own.
+
+    A recorded model has memory for one call, so calls must not overlap; what the callers' own streams do, copy the next
+    batch to the GPU and blend the last one, goes on meanwhile.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        self._one_at_a_time = threading.Lock()
+
+    def __call__(self, answer: Callable[[], Scores]) -> Scores:
+        """Make scores from what the caller's stream has made so far, for it to go on with."""
+        caller = torch.cuda.current_stream(self._stream.device)
+        with self._one_at_a_time, torch.cuda.stream(self._stream):
+            self._stream.wait_stream(caller)
+            scores = answer()
+            caller.wait_stream(self._stream)
+        for layer in scores:
+            if layer is not None:
+                layer.record_stream(caller)  # its memory is the model's again only when the caller has read it
+        return scores
+
+
+def _at_once(answer: Callable[[], Scores]) -> Scores:
+    return answer()
 
 
 def _load(source: ModelSource) -> ModelScorer:

@@ -17,8 +17,10 @@ from geofcs.bench.model import ModelTimes, scan_share
 from geofcs.bench.operations import operations
 from geofcs.bench.run import Request, Results, bench
 from geofcs.bench.scan import stages_of
-from geofcs.bench.setting import sizes_of
+from geofcs.bench.scene import SceneTimes
+from geofcs.bench.setting import Setting, sizes_of
 from geofcs.bench.timing import Clock
+from geofcs.bench.with_model import time_with_model
 from geofcs.cli.app import app
 from geofcs.errors import UsageError
 from geofcs.model.ops import four_direction_scan
@@ -111,6 +113,7 @@ def test_a_training_step_is_timed_without_a_gpu_as_well() -> None:
 
 def test_a_whole_run_is_held_against_gdal_over_the_same_files() -> None:
     (scene,) = measured("scene", size=600).scenes
+    assert isinstance(scene, SceneTimes)
     assert (scene.size, scene.workers) == (600, 1)
     assert scene.polygons > 50
     assert {"tiles", "rasters", "polygons"} <= scene.stages.keys()
@@ -145,3 +148,19 @@ def test_the_command_prints_ratios_and_writes_json(tmp_path: Path) -> None:
 def test_what_cannot_be_timed_is_said(request_of: object, said: str) -> None:
     with pytest.raises(UsageError, match=said):
         request_of()  # type: ignore[operator]
+
+
+def test_a_run_with_a_model_is_held_against_the_model_by_itself() -> None:
+    said: list[str] = []
+    times = time_with_model(Setting("pico", 64, 2, "fp32"), 600, 1, Clock("cpu", 2), said.append)
+    assert said
+    assert times.tiles == 11 * 11
+    assert times.scored >= times.tiles
+    assert 0 < times.pace.tiles <= times.scored
+    assert times.before > 0 < times.after
+    assert times.over_model == pytest.approx(times.detect.seconds / (121 * times.alone))
+    assert times.rate_share == pytest.approx(times.pace.tiles / (times.pace.end - times.pace.start) * times.alone)
+    assert times.detect.seconds > sum(times.stages.values()) > times.stages["tiles"] > times.pace.end - times.pace.start
+    assert any(place.startswith("scoring.py") for place in times.pace.threads)
+    found = [row.what for row in rows(Results(machine("cpu"), 1.0, {}, (), (), (), scenes=(times,)))]
+    assert any("detect of 600 x 600 with pico" in what for what in found)

@@ -120,11 +120,43 @@ class SlotScorerSource(StubScorerSource):
         return SlotScorer(self.divisor)
 
 
-def test_a_tile_has_the_same_slot_of_a_batch_in_any_block(tmp_path: Path) -> None:
+@pytest.mark.parametrize("most_columns", [2, 5, 32])
+def test_a_tile_has_the_same_slot_of_a_batch_however_rows_are_split(tmp_path: Path, most_columns: int) -> None:
     job = replace(stub_job(tmp_path / "whole"), batch=3, scorer=SlotScorerSource(1))
-    whole = run(job, 1, 32)
+    whole = run(job, 1, most_columns)
     assert len(np.unique(whole[1])) > 3
-    assert (run(replace(stub_job(tmp_path / "split"), batch=3, scorer=SlotScorerSource(1)), 3, 2) == whole).all()
+    split = replace(stub_job(tmp_path / "split"), batch=3, scorer=SlotScorerSource(1))
+    assert (run(split, 3, most_columns) == whole).all()
+    again = split.lattice.blocks(3, most_columns)[-1]
+    for strip in strips_of(split.lattice, again)[1:]:
+        (split.strips / strip.name).unlink()
+    run_block(split, again, Nobody())
+    assert (mosaic(split, split.lattice.blocks(3, most_columns)) == whole).all()
+
+
+class CallCounter(StubScorerSource):
+    """Counts the model's calls."""
+
+    calls = 0
+
+    def load(self) -> StubScorer:
+        counted = self
+
+        class Counted(StubScorer):
+            def __call__(self, t1: Tensor, t2: Tensor) -> Scores:
+                type(counted).calls += 1
+                return super().__call__(t1, t2)
+
+        return Counted(self.divisor)
+
+
+def test_batches_go_on_across_the_ends_of_rows(tmp_path: Path) -> None:
+    job = replace(stub_job(tmp_path / "strips"), batch=5, scorer=CallCounter(1))
+    rows, cols = job.lattice.rows.count, job.lattice.cols.count
+    assert cols % 5, "rows that are no multiple of a batch"
+    counts = run_block(job, job.lattice.blocks(1)[0], Nobody())
+    assert counts.tiles_scored == rows * cols
+    assert CallCounter.calls == -(-rows * cols // 5)
 
 
 def test_a_block_taken_up_again_rewrites_only_what_is_missing_or_damaged(tmp_path: Path) -> None:

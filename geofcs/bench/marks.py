@@ -10,6 +10,7 @@ from geofcs.bench.run import SIZE, TRAINED, Results
 from geofcs.bench.scan import MAKE, ScanTimes
 from geofcs.bench.scene import SceneTimes
 from geofcs.bench.train import TrainingTimes
+from geofcs.bench.with_model import ModelledTimes
 
 GIBIBYTE = 2**30
 
@@ -46,6 +47,12 @@ TRAINING = {
 WHOLE_RUN, AROUND = Marks(must="3 x", aim="2 x"), Marks(must="12 s")
 """Of 16,384 x 16,384 pixels on two cores of a CPU."""
 MARKED_SCENE = 16_384
+RATE, IDLE = Marks(must="80 %", aim="92 %"), Marks(must="10 %")
+OVER_MODEL, IN_FLIGHT = Marks(must="1.6 x", aim="1.25 x"), Marks(must="2")
+"""Of 32,768 x 32,768 pixels with Base in bf16 on an H100 with 16 cores."""
+FEW_THREADS = 0.1
+"""Places with fewer on average are not listed."""
+MARKED_ON_GPU = "base", 32_768, "bf16"
 PASSES = {"forward": "forward", "both": "forward + backward"}
 
 
@@ -60,7 +67,7 @@ def rows(results: Results) -> Iterator[Row]:
     for training in results.trainings:
         yield _training_row(training, on_gpu)
     for scene in results.scenes:
-        yield from _scene_rows(scene)
+        yield from _modelled_rows(scene, on_gpu) if isinstance(scene, ModelledTimes) else _scene_rows(scene)
 
 
 def _scan_rows(scan: ScanTimes, on_gpu: bool) -> Iterator[Row]:
@@ -123,6 +130,27 @@ def _scene_rows(scene: SceneTimes) -> Iterator[Row]:
     yield Row("bare GDAL", _seconds(sum(scene.steps.values())), "", Marks())
     for step, seconds in scene.steps.items():
         yield Row(f"  {step}", _seconds(seconds), "", Marks())
+
+
+def _modelled_rows(scene: ModelledTimes, on_gpu: bool) -> Iterator[Row]:
+    judged = on_gpu and (scene.model, scene.size, scene.precision) == MARKED_ON_GPU
+    rate, idle, whole, in_flight = (RATE, IDLE, OVER_MODEL, IN_FLIGHT) if judged else [Marks()] * 4
+    what = f"detect of {scene.size} x {scene.size} with {scene.model}, {scene.precision}, {scene.polygons} polygons"
+    yield Row(what, _seconds(scene.detect.seconds), f"{scene.over_model:.2f} x the model's time", whole)
+    for stage, seconds in scene.stages.items():
+        yield Row(f"  {stage}", _seconds(seconds), "", Marks())
+    rates = f"{scene.pace.tiles_per_second:.0f} tiles/s"
+    yield Row("  while blocks ran", rates, f"{100 * scene.rate_share:.0f} % of the model's", rate)
+    if scene.idle_share is not None:
+        yield Row("  GPU idle meanwhile", "", f"{100 * scene.idle_share:.0f} %", idle)
+    yield Row("  blocks in flight", "", str(scene.blocks_in_flight), in_flight)
+    for place, threads in scene.pace.threads.items():
+        if threads >= FEW_THREADS:
+            yield Row(f"  threads in {place}", "", f"{threads:.2f}", Marks())
+    yield Row("  its peak of memory", "", f"{scene.detect.peak_bytes / GIBIBYTE:.2f} GiB", Marks())
+    yield Row("  core seconds", _seconds(scene.detect.core_seconds), "", Marks())
+    yield Row(f"{scene.model} alone, a tile, before", _milliseconds(scene.before), "", Marks())
+    yield Row(f"{scene.model} alone, a tile, after", _milliseconds(scene.after), "", Marks())
 
 
 def _unless_ours(name: str) -> str:

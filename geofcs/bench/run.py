@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -17,6 +18,7 @@ from geofcs.bench.scene import SceneTimes, time_scene
 from geofcs.bench.setting import Setting, sizes_of
 from geofcs.bench.timing import Clock, Note
 from geofcs.bench.train import PASSES, TrainingTimes, time_training
+from geofcs.bench.with_model import ModelledTimes, time_with_model
 from geofcs.errors import ComputeError, UsageError
 from geofcs.scoring import DTYPES, chosen_device
 
@@ -71,7 +73,7 @@ class Results:
     scans: tuple[ScanTimes, ...]
     models: tuple[ModelTimes, ...]
     trainings: tuple[TrainingTimes, ...]
-    scenes: tuple[SceneTimes, ...]
+    scenes: tuple[SceneTimes | ModelledTimes, ...]
 
     def as_json(self) -> dict[str, Any]:
         """All of it as plain values, with the ratios."""
@@ -115,7 +117,7 @@ def _measured(request: Request, clock: Clock, note: Note) -> Results:
         tuple(_scans(request, precisions, clock, bandwidth, note)),
         tuple(_models(request, precisions, clock, note)),
         tuple(_trainings(request, precisions, clock, note)),
-        tuple(_scenes(request, note)),
+        tuple(_scenes(request, precisions, clock, note)),
     )
 
 
@@ -154,9 +156,20 @@ def _trainings(request: Request, precisions: tuple[str, ...], clock: Clock, note
                     yield time_training(Setting(model, size, batch, precision), passes, clock, note)
 
 
-def _scenes(request: Request, note: Note) -> Iterator[SceneTimes]:
-    if "scene" in request.parts:
-        yield time_scene(request.size or SCENE_SIZE, request.threads or SCENE_WORKERS, note)
+def _scenes(
+    request: Request, precisions: tuple[str, ...], clock: Clock, note: Note
+) -> Iterator[SceneTimes | ModelledTimes]:
+    """On a CPU what is around the model, on a GPU runs with each model."""
+    if "scene" not in request.parts:
+        return
+    size = request.size or SCENE_SIZE
+    if clock.device == "cpu":
+        yield time_scene(size, request.threads or SCENE_WORKERS, note)
+        return
+    batch, threads = request.batch or BATCHES[clock.device], request.threads or os.cpu_count() or 1
+    for model in request.models or MODELS[clock.device]:
+        for precision in precisions:
+            yield time_with_model(Setting(model, SIZE, batch, precision), size, threads, clock, note)
 
 
 def _others(request: Request) -> dict[str, Callable[..., Any]]:

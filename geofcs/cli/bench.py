@@ -72,7 +72,8 @@ Repeats = Annotated[
     int | None, Option(min=1, help="Timed calls; the median counts. Default: 20, on a CPU 5.", rich_help_panel=HOW)
 ]
 Threads = Annotated[
-    int | None, Option(min=1, help="CPU threads. Default: torch's; workers of a scene: 2.", rich_help_panel=HOW)
+    int | None,
+    Option(min=1, help="CPU threads. Default: torch's; workers of a scene: 2, on a GPU all.", rich_help_panel=HOW),
 ]
 Json = Annotated[Path | None, Option(help="Write everything into this file as well.", rich_help_panel=HOW)]
 
@@ -93,8 +94,8 @@ def bench(
     """Time scan, model, training or a whole scene against plain work measured in the same run.
 
     The weights are random. A scan is held against plain copies of its input, a model against matrix products of as
-    many operations (the floor). A scene is a whole detect with a model that costs nothing, held against reading and
-    writing the same files with GDAL alone.
+    many operations (the floor). A scene is a whole detect: on a CPU with a model that costs nothing, held against
+    reading and writing the same files with GDAL alone; on a GPU with each model, held against the model by itself.
     """
     from geofcs.bench.run import Request
     from geofcs.bench.run import bench as run

@@ -40,7 +40,8 @@ class _Recording:
                 model(*self._inputs)
         torch.cuda.current_stream(t1.device).wait_stream(stream)
         self._graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self._graph):
+        # "thread_local": what other threads ask of the GPU meanwhile, to take memory or to copy, is no part of it.
+        with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):
             self._logits = model(*self._inputs)
 
     def __call__(self, t1: Tensor, t2: Tensor) -> Logits:

@@ -1,0 +1,167 @@
+"""Whether training waits for its pairs: the recipes' loops with their loader, and with one batch that lies in memory.
+
+    python examples/loading.py OUT/ [--pairs 64] [--iterations 40] [--json FILE] [--set section.key=value ...]
+
+Makes pairs as SECOND has them (512 x 512) and as Landsat-SCD has them (416 x 416) as PNG files, and runs the training
+loop of `configs/second.yaml` and `configs/landsat.yaml` on each, random weights, past the iteration from which all
+terms of the loss count. What workers keep ready is used up before anything is timed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import multiprocessing
+import os
+import time
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from geofcs.classes import ClassScheme, scheme_named
+from geofcs.training.batches import Batch
+from geofcs.training.config import RunConfig, read_config, recipe_file
+from geofcs.training.job import Job, job_of, launched
+from geofcs.training.loading import PREFETCH
+from geofcs.training.sets import Sets, sets_of
+from geofcs.training.start import starting_model
+from geofcs.training.step import iterate
+from geofcs.training.train import Clock, batches_of
+from geofcs.training.worlds import WINDOWS, Worlds
+
+DATASETS = {"second": ("im1", "im2", "label1", "label2"), "landsat": ("A", "B", "labelA", "labelB")}
+"""Folders of both dates' images and labels."""
+
+VALIDATION_PAIRS = 4
+WARM_UPS = 10
+
+
+@dataclass(frozen=True)
+class Loop:
+    """Iterations per second of one recipe, how long it waited for batches, and batches per second of the loader alone.
+
+    `waiting` is the share of the time with the loader in which the loop had no batch.
+    """
+
+    recipe: str
+    device: str
+    batch: int
+    crop: int
+    workers: int
+    with_loader: float
+    from_memory: float
+    waiting: float
+    loader_alone: float
+
+    @property
+    def ratio(self) -> float:
+        """One with an ideal loader."""
+        return self.with_loader / self.from_memory
+
+
+def main(out: Path, pairs: int, iterations: int, settings: list[str], path: Path | None) -> None:
+    """Make the pairs, run the loops, print."""
+    loops = []
+    for name in DATASETS:
+        data = make_pairs(out / name, name, pairs, settings)
+        config = read_config(recipe_file(name, None), [f"data.folder={data}", *settings])
+        loops.append(looped(name, config, iterations))
+    print("| recipe | device | batch, crop | iterations/s: loader | memory | ratio | waiting | loader alone |")
+    print("|---|---|---|---|---|---|---|---|")
+    for each in loops:
+        print(
+            f"| {each.recipe} | {each.device} | {each.batch}, {each.crop} | {each.with_loader:.2f} | "
+            f"{each.from_memory:.2f} | {each.ratio:.3f} | {each.waiting:.1%} | {each.loader_alone:.1f} |"
+        )
+    if path is not None:
+        path.write_text(json.dumps([{**asdict(each), "ratio": each.ratio} for each in loops], indent=1) + "\n")
+
+
+def make_pairs(folder: Path, name: str, count: int, settings: list[str]) -> Path:
+    """So many pairs to train on, and a few to validate on, of the recipe's crop, made by all cores."""
+    config = read_config(recipe_file(name, None), settings)
+    scheme = scheme_named(name)
+    for split, split_count in (("train", count), ("val", VALIDATION_PAIRS)):
+        for part in DATASETS[name]:
+            (folder / split / part).mkdir(parents=True, exist_ok=True)
+        worlds = Worlds(config.worlds, scheme, config.data.crop, config.train.seed, split, split_count)
+        write = partial(write_pair, folder / split, name, worlds)
+        with ProcessPoolExecutor(os.cpu_count(), mp_context=multiprocessing.get_context("spawn")) as processes:
+            list(processes.map(write, range(split_count), chunksize=WINDOWS))
+    return folder
+
+
+def write_pair(folder: Path, name: str, worlds: Worlds, index: int) -> None:
+    """One pair of made-up worlds as PNG files, labels in the palette's colours."""
+    sample, scheme = worlds[index], worlds.scheme
+    images = [image.transpose(1, 2, 0) for image in (sample.t1, sample.t2)]
+    labels = [palette_of(scheme)[label] for label in (sample.label1, sample.label2)]
+    for part, pixels in zip(DATASETS[name], (*images, *labels), strict=True):
+        Image.fromarray(np.ascontiguousarray(pixels)).save(folder / part / f"{index:05d}.png")
+
+
+def palette_of(scheme: ClassScheme) -> np.ndarray:
+    """Colours by class id; white is no change."""
+    return np.array([(255, 255, 255), *(cover.colour for cover in scheme.land_covers)], np.uint8)
+
+
+def looped(recipe: str, config: RunConfig, iterations: int) -> Loop:
+    """The recipe's loop, timed."""
+    sets = sets_of(config)
+    start = starting_model(config.model, sets.classes, config.train.seed)
+    job = job_of(launched(config.train), config, sets.classes, start.model)
+    first = max(config.loss.sek_from, config.train.warmup)
+    kept = PREFETCH * config.data.workers + 1
+    loader = batches_of(job, sets, first)
+    memory = Clock(itertools.repeat(next(loader)))
+    run(job, memory, first, WARM_UPS)
+    from_memory, _ = run(job, memory, first, iterations)
+    with_loader, waiting = with_the_loader(job, loader, first, kept, iterations)
+    return Loop(
+        recipe, str(job.device), config.train.batch, config.data.crop, config.data.workers,
+        with_loader, from_memory, waiting, alone(job, sets, first, kept, iterations),
+    )  # fmt: skip
+
+
+def with_the_loader(job: Job, loader: Iterator[Batch], first: int, kept: int, iterations: int) -> tuple[float, float]:
+    """Iterations per second and the share of waiting once all batches that were kept ready are used up."""
+    clock = Clock(loader)
+    run(job, clock, first, kept)
+    return run(job, clock, first, iterations)
+
+
+def run(job: Job, clock: Clock, first: int, iterations: int) -> tuple[float, float]:
+    """Iterations per second, and the share of the time spent waiting for batches."""
+    clock.taken(1)
+    for iteration in range(first, first + iterations):
+        iterate(job, clock, iteration, stop=False)
+    seconds, waiting = clock.taken(iterations)
+    return 1 / seconds, waiting
+
+
+def alone(job: Job, sets: Sets, first: int, kept: int, iterations: int) -> float:
+    """Batches per second that the loader gives when nobody works on them, those kept ready at the start left out."""
+    loader = batches_of(job, sets, first)
+    for _ in range(kept):
+        next(loader)
+    start = time.perf_counter()
+    for _ in range(iterations):
+        next(loader)
+    return iterations / (time.perf_counter() - start)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--pairs", type=int, default=64)
+    parser.add_argument("--iterations", type=int, default=40)
+    parser.add_argument("--set", action="append", default=[], dest="settings")
+    parser.add_argument("--json", type=Path)
+    asked = parser.parse_args()
+    main(asked.out, asked.pairs, asked.iterations, asked.settings, asked.json)

@@ -1,0 +1,51 @@
+"""Runs a call in a process of its own, which starts for it, and says what that took."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import psutil
+
+
+@dataclass(frozen=True)
+class Used:
+    """What a fresh process took: seconds from its start to its end, seconds of cores, and the most memory.
+
+    Memory is of one process; where it has others work for it, of the one that needed most.
+    """
+
+    seconds: float
+    core_seconds: float
+    peak_bytes: int
+
+
+def in_a_fresh_process(call: Callable[..., Any], *arguments: object) -> tuple[Any, Used]:
+    """What a call answers, and what the process took; everything must be picklable."""
+    start = time.perf_counter()
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as fresh:
+        answer, core_seconds, peak_bytes = fresh.submit(_watched, call, *arguments).result()
+    return answer, Used(time.perf_counter() - start, core_seconds, peak_bytes)
+
+
+def _watched(call: Callable[..., Any], *arguments: object) -> tuple[Any, float, int]:
+    """What a call answers, the core seconds of this process and its children since its start, and the most memory."""
+    answer = call(*arguments)
+    times = os.times()
+    return answer, times.user + times.system + times.children_user + times.children_system, _peak_bytes()
+
+
+def _peak_bytes() -> int:
+    """The most memory that this process, or any of its children that have ended, has had at once."""
+    if os.name == "nt":
+        return int(psutil.Process().memory_info().peak_wset)
+    import resource  # not there on Windows
+
+    unit = 1 if sys.platform == "darwin" else 1024
+    return unit * max(resource.getrusage(each).ru_maxrss for each in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
