@@ -20,6 +20,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 from PIL import Image
@@ -113,20 +114,26 @@ def palette_of(scheme: ClassScheme) -> np.ndarray:
 
 def looped(recipe: str, config: RunConfig, iterations: int) -> Loop:
     """The recipe's loop, timed."""
-    sets = sets_of(config)
-    start = starting_model(config.model, sets.classes, config.train.seed)
-    job = job_of(launched(config.train), config, sets.classes, start.model)
     first = max(config.loss.sek_from, config.train.warmup)
     kept = PREFETCH * config.data.workers + 1
-    loader = batches_of(job, sets, first)
-    memory = Clock(itertools.repeat(next(loader)))
-    run(job, memory, first, WARM_UPS)
-    from_memory, _ = run(job, memory, first, iterations)
-    with_loader, waiting = with_the_loader(job, loader, first, kept, iterations)
+    with launched(config, ended) as fabric:
+        sets = sets_of(config)
+        job = job_of(fabric, config, sets.classes, starting_model(config.model, sets.classes, config.train.seed).model)
+        loader = batches_of(job, sets, first)
+        memory = Clock(itertools.repeat(next(loader)))
+        run(job, memory, first, WARM_UPS)
+        from_memory, _ = run(job, memory, first, iterations)
+        with_loader, waiting = with_the_loader(job, loader, first, kept, iterations)
+        loader_alone = alone(job, sets, first, kept, iterations)
     return Loop(
         recipe, str(job.device), config.train.batch, config.data.crop, config.data.workers,
-        with_loader, from_memory, waiting, alone(job, sets, first, kept, iterations),
+        with_loader, from_memory, waiting, loader_alone,
     )  # fmt: skip
+
+
+def ended(sentence: str | None, exit_code: int) -> NoReturn:
+    """Where one of several processes is gone; here there is one."""
+    raise SystemExit(sentence or exit_code)
 
 
 def with_the_loader(job: Job, loader: Iterator[Batch], first: int, kept: int, iterations: int) -> tuple[float, float]:

@@ -50,7 +50,7 @@ class GpuUse:
         except OSError:
             return
         handle, use = ctypes.c_void_p(), _Utilization()
-        name = f"GPU-{torch.cuda.get_device_properties(0).uuid}".encode()
+        name = f"GPU-{str(torch.cuda.get_device_properties(0).uuid).removeprefix('GPU-')}".encode()
         if library.nvmlInit_v2() or library.nvmlDeviceGetHandleByUUID(name, ctypes.byref(handle)):
             return
         while not self._ended.wait(SECONDS_BETWEEN):

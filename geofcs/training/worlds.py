@@ -72,7 +72,7 @@ class Worlds:
         col = dice.randrange(FARTHEST) + corner % 2 * self.size
         pixels = scene_pixels(parameters, row, col, self.size, self.size)
         covers = pixels.land_cover_t1, pixels.land_cover_t2
-        if parameters.scheme is LANDSAT and self.scheme is SECOND:
+        if parameters.scheme == LANDSAT and self.scheme == SECOND:  # not "is": a process that reads pairs has its own
             covers = COARSE_AS_SECOND[covers[0]], COARSE_AS_SECOND[covers[1]]
         change = (pixels.codes > 0).astype(np.uint8)
         tones = Random(key_of(self.seed, "tones", self.name, index))
@@ -123,7 +123,7 @@ def drawn(config: WorldsConfig, scheme: ClassScheme, dice: Random) -> SceneParam
     How strong nuisances may be is drawn for the world, how strong each is up to that.
     """
     low, high = config.gsd
-    coarse = scheme is LANDSAT or (high > FINEST_COARSE_GSD and dice.random() < config.coarse)
+    coarse = scheme == LANDSAT or (high > FINEST_COARSE_GSD and dice.random() < config.coarse)
     low, high = (max(low, FINEST_COARSE_GSD), high) if coarse else (low, min(high, config.fine_to))
     gsd = _log_uniform(dice, low, max(low, high))
     weakest, strongest = config.nuisances

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from geofcs.classes import BINARY, LANDSAT, SECOND
+from geofcs.classes import BINARY, LANDSAT, SECOND, ClassScheme
 from geofcs.errors import InputError
 from geofcs.synthetic import scene_pixels
 from geofcs.training.config import WorldsConfig, read_config, recipe_file
@@ -17,6 +17,7 @@ from geofcs.training.sets import sets_of
 from geofcs.training.worlds import WINDOWS, Remembered, Worlds, drawn
 
 CONFIG = read_config(recipe_file("synthetic", None)).worlds
+COARSE = CONFIG.model_copy(update={"gsd": (10.0, 10.0), "coarse": 1.0, "change": (3.0, 3.0)})
 FINE = CONFIG.model_copy(update={"gsd": (1.0, 1.0), "coarse": 0.0})
 
 
@@ -24,9 +25,11 @@ def worlds(config: WorldsConfig = FINE, name: str = "train", seed: int = 1, pair
     return Worlds(config, SECOND, 48, seed, name, pairs)
 
 
-def test_a_pair_is_the_same_whenever_and_by_whomever_it_is_read() -> None:
-    pair = worlds()[5]
-    again = pickle.loads(pickle.dumps(worlds()))[5]  # noqa: S301, our own
+@pytest.mark.parametrize(("config", "scheme"), [(FINE, SECOND), (COARSE, SECOND), (COARSE, LANDSAT)])
+def test_a_pair_is_the_same_whenever_and_by_whomever_it_is_read(config: WorldsConfig, scheme: ClassScheme) -> None:
+    made = Worlds(config, scheme, 48, 1, "train", None)
+    pair = made[5]
+    again = pickle.loads(pickle.dumps(made))[5]  # noqa: S301, our own
     assert pair.name == again.name
     assert all(np.array_equal(a, b) for a, b in zip(arrays_of(pair), arrays_of(again), strict=True))
 
