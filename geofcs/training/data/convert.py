@@ -14,7 +14,7 @@ from PIL import Image as Pillow
 from geofcs.classes import IGNORE, ClassScheme, scheme_to_json
 from geofcs.errors import OutputError
 from geofcs.training.data.images import CHANGE_VALUES
-from geofcs.training.data.layouts import CLASSES_FILE
+from geofcs.training.data.label_classes import CLASSES_FILE
 from geofcs.training.data.sample import Dataset, Image, Pairs, Sample
 
 PIECE = 64

@@ -114,7 +114,7 @@ def read_values(path: Path) -> npt.NDArray[Any]:
 
 def cover_ids(values: npt.NDArray[Any], scheme: ClassScheme) -> Image:
     """Class ids of a label map as read; raises `WrongPixel`."""
-    if values.ndim == 3 and not _is_grey(values, scheme):
+    if not holds_ids(values, scheme):
         return _from_palette(values, scheme)
     ids = values if values.ndim == 2 else values[..., 0]
     allowed = f"the ids 0 to {scheme.count - 1} of {scheme.name}, and {IGNORE} to ignore"
@@ -151,6 +151,14 @@ def palette_of(scheme: ClassScheme) -> dict[Colour, int]:
     return palette | {BLACK: IGNORE} if scheme == LANDSAT else palette
 
 
+def coloured_pixels(colours: npt.NDArray[np.uint8], scheme: ClassScheme) -> tuple[int, int]:
+    """How many pixels of colours (h, w, 3) that are not white a scheme's palette knows, and how many there are."""
+    packed = _packed(colours)
+    coloured = packed != _packed(np.array(WHITE, np.uint8))
+    known = np.isin(packed, [_packed(np.array(colour, np.uint8)) for colour in palette_of(scheme)])
+    return int((known & coloured).sum()), int(coloured.sum())
+
+
 def _from_palette(colours: npt.NDArray[np.uint8], scheme: ClassScheme) -> Image:
     packed = _packed(colours)
     ids = np.zeros(packed.shape, np.uint8)
@@ -169,9 +177,9 @@ def _packed(colours: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint32]:
     return packed
 
 
-def _is_grey(values: npt.NDArray[Any], scheme: ClassScheme) -> bool:
-    """Whether three equal bands hold ids: values so dark are none of the palette's greys."""
-    return bool((values < scheme.count).all()) and bool((values == values[..., :1]).all())
+def holds_ids(values: npt.NDArray[Any], scheme: ClassScheme) -> bool:
+    """Whether a label map as read is one of ids, perhaps in three equal bands: so dark is none of a palette's greys."""
+    return values.ndim == 2 or (bool((values < scheme.count).all()) and bool((values == values[..., :1]).all()))
 
 
 def _indices_or_colours(image: Pillow.Image) -> npt.NDArray[Any]:

@@ -9,15 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
 
-from geofcs.classes import BINARY, LANDSAT, SECOND, ClassScheme, scheme_from_json
+from geofcs.classes import BINARY, LANDSAT, SECOND, ClassScheme
 from geofcs.errors import InputError
 from geofcs.training.data.files import SPLIT_FOLDERS, WHOLE, PairFiles
-from geofcs.training.data.images import SUFFIXES, WrongPixel, cover_ids, read_values
+from geofcs.training.data.images import SUFFIXES
+from geofcs.training.data.label_classes import scheme_for, scheme_of_codes, scheme_of_colours
 from geofcs.training.data.lists import LIST_FOLDERS, divided_by_lists
-
-Item = TypeVar("Item")
 
 IMAGE_FOLDERS = (("im1", "im2"), ("T1", "T2"), ("A", "B"))
 COVER_FOLDERS = (("label1", "label2"), ("GT_T1", "GT_T2"), ("labelA", "labelB"), ("labelA_rgb", "labelB_rgb"))
@@ -25,13 +23,7 @@ CHANGE_FOLDERS = ("GT_CD", "change")
 SINGLE_FOLDERS = ("label", "labels")
 """One map for both dates: Landsat-SCD's from-to codes, or LEVIR-CD's 0 and 255."""
 
-CLASSES_FILE = "classes.json"
-"""A class scheme, as rasters carry it, for a folder with classes of its own."""
-
 MOST_PROBLEMS_SAID = 3
-
-FIRST_LOOKED_AT = 8
-"""Label files read to tell the classes."""
 
 
 @dataclass(frozen=True)
@@ -170,62 +162,21 @@ def _images_in(folder: Path, problems: list[str]) -> dict[str, Path]:
     return files
 
 
-def scheme_for(folder: Path, wanted: ClassScheme | None) -> ClassScheme | None:
-    """The classes asked for, else those that the folder names, if it does.
-
-    Raises `InputError` where these are others: ids would be read as what they do not mean.
-    """
-    own = own_scheme(folder)
-    if wanted is None or own is None or wanted.is_binary or wanted.land_covers == own.land_covers:
-        return wanted or own
-    raise InputError(
-        f"{folder / CLASSES_FILE}: names the classes of {own.name}, but those of {wanted.name} were asked for: leave "
-        "--classes out; in training say --dataset folder, or --set data.classes=null"
-    )
-
-
-def own_scheme(folder: Path) -> ClassScheme | None:
-    """The classes that a folder's classes.json names, if there is one; raises `InputError`."""
-    path = folder / CLASSES_FILE
-    if not path.is_file():
-        return None
-    try:
-        return scheme_from_json(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read: {error}") from error
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from error
-
-
 def _scheme_seen(folder: Path, parts: Mapping[str, _Parts], pairs: Mapping[str, tuple[PairFiles, ...]]) -> ClassScheme:
     """The scheme that names of folders and the values of a few labels speak for."""
     first = next(iter(parts.values()))
+    if first.single is not None:
+        return scheme_of_codes(list(first.files[first.single].values()))
     if first.covers is None:
-        return _single_scheme(first)
-    samples = [read_values(pair.cover_t1) for pair in _first(pairs) if pair.cover_t1]
-    colours = [each for each in samples if each.ndim == 3]
-    if colours:
-        for scheme in (SECOND, LANDSAT):
-            if all(_fits(each, scheme) for each in colours):
-                return scheme
-        raise InputError(
-            f"{folder}: its labels are in colours of neither second nor landsat: name the classes in {CLASSES_FILE}"
-        )
+        return BINARY
+    coloured = scheme_of_colours(folder, [pair.cover_t1 for each in pairs.values() for pair in each if pair.cover_t1])
+    if coloured is not None:
+        return coloured
     if first.images == ("im1", "im2") or first.covers == ("GT_T1", "GT_T2"):
         return SECOND
     if any((folder / place / "train_list.txt").is_file() for place in LIST_FOLDERS):
         return LANDSAT
     raise InputError(f"{folder}: its labels are ids, which may be of any classes: say --classes second, or landsat")
-
-
-def _single_scheme(parts: _Parts) -> ClassScheme:
-    """Binary for a change map; for a single label map what its values show."""
-    if parts.single is None:
-        return BINARY
-    files = list(parts.files[parts.single].values())
-    values = [read_values(path) for path in _spread(files)]
-    is_from_to = any(((each > 1) & (each < 10)).any() for each in values)
-    return LANDSAT if is_from_to else BINARY
 
 
 def _with_single(pairs: tuple[PairFiles, ...], parts: _Parts, scheme: ClassScheme) -> tuple[PairFiles, ...]:
@@ -245,20 +196,3 @@ def _with_single(pairs: tuple[PairFiles, ...], parts: _Parts, scheme: ClassSchem
         else PairFiles(pair.name, pair.t1, pair.t2, from_to=files[pair.name], change=pair.change)
         for pair in pairs
     )
-
-
-def _fits(values: object, scheme: ClassScheme) -> bool:
-    try:
-        cover_ids(values, scheme)  # type: ignore[arg-type]
-    except WrongPixel:
-        return False
-    return True
-
-
-def _first(pairs: Mapping[str, tuple[PairFiles, ...]]) -> list[PairFiles]:
-    return _spread([pair for each in pairs.values() for pair in each])
-
-
-def _spread(items: list[Item]) -> list[Item]:
-    step = max(1, len(items) // FIRST_LOOKED_AT)
-    return items[::step][:FIRST_LOOKED_AT]

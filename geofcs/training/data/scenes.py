@@ -18,7 +18,7 @@ from geofcs.grid import Grid
 from geofcs.scene import SceneOptions, ScenePair, plan_pair
 from geofcs.training.data.dates import DatesTruth, plan_dates
 from geofcs.training.data.files import SPLIT_FOLDERS, WHOLE
-from geofcs.training.data.layouts import scheme_for
+from geofcs.training.data.label_classes import scheme_for
 from geofcs.training.data.sample import Dataset, Image, Sample
 from geofcs.training.data.splits import VALIDATION_SHARE, order_of
 from geofcs.training.data.truth import VECTOR_SUFFIXES, Truth, labels_in, plan_truth

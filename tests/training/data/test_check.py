@@ -121,18 +121,22 @@ def test_everything_that_is_wrong_is_listed_at_once(tmp_path: Path) -> None:
     label[:2, :3] = 1
     save(folder / "label1" / "00003.png", coloured(label, SECOND))
     save(folder / "im2" / "00004.png", pairs[4][1].t2[:40])
-    problems = checked(tmp_path).problems
+    (folder / "label2" / "00005.png").write_bytes(b"nor is this")
+    (folder / "label1" / "00005.png").write_bytes(b"nor is this")
+    problems = check_layout(find_layout(tmp_path)).problems
     for part in (
         "im1/00001.png: has no counterpart in im2",
         "label1/00000.png: row 3, column 4 holds (1, 1, 1)",
         "label2/00000.png: row 3, column 4 holds (1, 1, 1)",
         "im1/00002.png: cannot be read as an image",
         "im2/00004.png: has 40 x 48 pixels",
+        "label1/00005.png: cannot be read as an image",
+        "label2/00005.png: cannot be read as an image",
     ):
         assert any(part in problem for problem in problems), part
     contradiction = next(problem for problem in problems if "no change at the other" in problem)
     assert "label1/00003.png: " in contradiction and "the first at row 0, column 0" in contradiction
-    assert len(problems) == 6
+    assert len(problems) == 8
 
 
 def test_a_change_map_that_contradicts_the_classes_is_a_problem_either_way(tmp_path: Path) -> None:
