@@ -11,6 +11,7 @@ import pickle
 import struct
 import warnings
 import zipfile
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -41,6 +42,9 @@ from geofcs.model.weights import EncoderInfo, WeightsInfo, check_tensors, load_w
 
 WRAPPERS = ("model", "state_dict")
 """Keys under which a file may hold its tensors; VMamba's use the first."""
+
+SETTINGS: list[Callable[..., object] | tuple[Callable[..., object], str]] = [(OrderedDict, "yacs.config.CfgNode")]
+"""What VMamba's training saves beside the tensors: a mapping, which is read as one without the code of its class."""
 
 PREFIXES = ("module.", "model.")
 """What training in parallel, or inside another module, puts before every name."""
@@ -87,7 +91,8 @@ def read_checkpoint(path: Path) -> Tensors:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of odd pickles: what matters is whether tensors come out
-            content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+            with torch.serialization.safe_globals(SETTINGS):
+                content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except FileNotFoundError:
         raise InputError(f"{path}: there is no such file") from None
     except OSError as error:

@@ -149,8 +149,8 @@ def _told(code: int, who: str) -> tuple[str | None, int]:
     """The sentence and exit code for a process that ended with `code`; negative if a signal ended it."""
     if code > 0:
         return None, code
-    name = signal.Signals(-code).name
-    return f"{who} of this run was ended ({name}), mostly for want of memory", ComputeError.exit_code
+    why = ", mostly for want of memory" if -code == signal.SIGKILL else ""
+    return f"{who} of this run was ended ({signal.Signals(-code).name}){why}", ComputeError.exit_code
 
 
 def _end_with(leader: int) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import pickle
 import re
+import sys
+import types
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -123,6 +125,21 @@ def test_a_vmamba_file_becomes_an_encoder_with_fresh_output_norms(
     for name, tensor in model.encoder.state_dict().items():
         expected = torch.full_like(tensor, float(name.endswith("weight"))) if name.startswith("norms") else tensor
         assert torch.equal(loaded[name], expected), name
+
+
+def test_settings_that_vmambas_training_saved_beside_the_tensors_are_no_hindrance(
+    tmp_path: Path, model: ChangeModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tensors = {name.removeprefix("encoder."): each for name, each in published(model).items() if "encoder." in name}
+    settings = type("CfgNode", (dict,), {"__module__": "yacs.config"})({"EPOCHS": 300})
+    settings.__dict__["__immutable__"] = True
+    content = {"model": tensors, "max_accuracy": 83.9, "optimizer": {"state": {0: torch.zeros(3)}}, "config": settings}
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "yacs", types.SimpleNamespace())  # type: ignore[misc]
+        patch.setitem(sys.modules, "yacs.config", types.SimpleNamespace(CfgNode=type(settings)))  # type: ignore[misc]
+        torch.save(content, tmp_path / "vssm.pth")
+    assert b"yacs.config" in (tmp_path / "vssm.pth").read_bytes()
+    assert read_checkpoint(tmp_path / "vssm.pth").keys() == tensors.keys()
 
 
 def test_published_encoders_are_recognised_with_their_stochastic_depth(tmp_path: Path) -> None:

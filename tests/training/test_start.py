@@ -12,10 +12,12 @@ from geofcs.classes import BINARY, LANDSAT, SECOND
 from geofcs.errors import InputError
 from geofcs.model.build import build
 from geofcs.model.config import EncoderConfig, MambaFCSConfig
-from geofcs.model.weights import save_encoder, save_weights
+from geofcs.model.weights import read_weights_info, save_encoder, save_weights
 from geofcs.training.config import ModelConfig, read_config, recipe_file
 from geofcs.training.start import starting_model
 from tests.model.test_published import published
+from tests.training.folders import second_as_distributed, several
+from tests.training.test_command import invoked
 
 ENCODER = EncoderConfig(8, (1, 1, 1, 1), drop_path=0.1)
 
@@ -117,3 +119,34 @@ def test_published_files_start_a_run_as_they_are(tmp_path: Path) -> None:
     start = starting_model(model_config(tmp_path / "vssm.pth"), SECOND, 1)
     assert same(start.model.get_submodule("encoder.stages"), source.get_submodule("encoder.stages"))
     assert "the encoder is that of vssm.pth" in start.said
+
+
+FEW_STEPS = ("train.iterations=2", "validation.every=2", "data.crop=32", "data.workers=0", "train.device=cpu",
+             "model.size=weights", "output.tensorboard=false")  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["encoder", "model of other classes", "model of the same classes"])
+def test_the_command_line_starts_from_a_published_file_tries_it_and_trains_it(tmp_path: Path, kind: str) -> None:
+    classes = SECOND if kind.endswith("same classes") else LANDSAT
+    tensors = published(build(MambaFCSConfig(ENCODER, classes.count), 77))
+    if kind == "encoder":
+        encoder = {name.removeprefix("encoder."): each for name, each in tensors.items() if name.startswith("encoder.")}
+        classifier = {"classifier.norm.weight": torch.ones(64), "classifier.head.weight": torch.zeros(1000, 64)}
+        bare = {name: each for name, each in encoder.items() if not name.startswith("outnorm")}
+        torch.save({"model": bare | classifier, "epoch": 237}, tmp_path / "x.pth")
+    else:
+        torch.save(tensors, tmp_path / "x.pth")
+    second_as_distributed(tmp_path / "SECOND", several(f"{number:05}" for number in range(6)))
+    begin = ["train", "--dataset", "second", "--recipe", "small", "--data", str(tmp_path / "SECOND")]
+    begin += ["--from", str(tmp_path / "x.pth"), *(word for each in FEW_STEPS for word in ("--set", each))]
+    said = {
+        "encoder": "the encoder is that of x.pth, all else is fresh",
+        "model of other classes": "all weights are those of x.pth but for land_cover_head: fresh, for the classes of "
+        "second instead of landsat",
+        "model of the same classes": "all weights are those of x.pth",
+    }[kind]
+    assert f"parameters; {said}\n" in invoked(*begin, "--dry-run")
+    assert f"{said}\n" in invoked(*begin, "-o", str(tmp_path / "run"))
+    info = read_weights_info(tmp_path / "run" / "last.safetensors")
+    assert info.classes == SECOND
+    assert info.config.encoder.width == 8
