@@ -14,7 +14,8 @@ from geofcs.errors import InputError
 
 if TYPE_CHECKING:
     from geofcs.classes import ClassScheme
-    from geofcs.training.data.check import Copy, Findings
+    from geofcs.training.data.check import Findings
+    from geofcs.training.data.copies import Copy
 
 MOST_LISTED = 50
 """Copies listed of each kind, unless all are asked for; problems are always listed."""

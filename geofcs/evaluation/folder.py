@@ -138,7 +138,8 @@ def _draw(painter: PanelWriter, batch: Batch, maps: Maps) -> None:
 
 
 def _title(dataset: Dataset, request: FolderRequest, pairs: Pairs) -> str:
-    return f"{request.weights.name} on {request.dataset or dataset.folder.name}, {request.split}: {len(pairs)} pairs"
+    count = "1 pair" if len(pairs) == 1 else f"{len(pairs)} pairs"
+    return f"{request.weights.name} on {request.dataset or dataset.folder.name}, {request.split}: {count}"
 
 
 def _about(request: FolderRequest, predictor: Predictor, dataset: Dataset) -> dict[str, Any]:

@@ -34,7 +34,7 @@ from geofcs.plan import DetectRequest
 from geofcs.remote import parse_address
 from geofcs.scene import SceneOptions, ScenePair, plan_pair
 from geofcs.training.data import Sample
-from geofcs.training.data.truth import Truth, labels_in, plan_truth
+from geofcs.training.data.truth import RasterTruth, Truth, labels_in, plan_truth
 from geofcs.training.quality import PER_DATE
 
 WINDOW = INTERNAL_TILE
@@ -84,6 +84,8 @@ def measure_scene(request: SceneRequest, listener: Listener, maps: Path, picture
         request.truth, pair.grid, classes or info.classes, changed_value=request.changed_value, scene=pair.t1.path
     )
     scheme = common_scheme(info.classes, BINARY if request.classes == BINARY.name else truth.scheme)
+    if isinstance(truth, RasterTruth) and truth.doubt:
+        listener.note(truth.doubt)
     began = time.perf_counter()
     run = detect(_detect_request(request, info, maps), listener)
     speed = pair.grid.height * pair.grid.width / 1e6 / (time.perf_counter() - began)

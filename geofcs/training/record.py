@@ -6,7 +6,7 @@ Both tables hold nothing that depends on the clock, so that a run which was resu
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,7 +25,7 @@ LOSSES, METRICS = "losses.csv", "metrics.csv"
 EVENTS = "events"
 """The folder inside a run that TensorBoard reads."""
 
-Row = dict[str, float | int | None]
+Row = dict[str, float | int | str | None]
 
 
 class Table:
@@ -70,15 +70,14 @@ class Record:
 
     def losses(self, iteration: int, rate: float, terms: list[float], skipped: int) -> None:
         """Mean loss terms since the last row, the learning rate, and how many steps were not finite."""
-        row: Row = {"iteration": iteration, "lr": rate, **dict(zip(TERMS, terms, strict=True)), "skipped": skipped}
-        self._losses.add(row)
-        self._show("train", row, iteration)
+        numbers = {"lr": rate, **dict(zip(TERMS, terms, strict=True)), "skipped": skipped}
+        self._losses.add({"iteration": iteration, **numbers})
+        self._show("train", numbers, iteration)
 
     def quality(self, iteration: int, quality: Quality) -> None:
         """The numbers of a validation."""
-        row: Row = {"iteration": iteration, **quality.numbers}
-        self._metrics.add(row)
-        self._show("validation", row, iteration)
+        self._metrics.add({"iteration": iteration, "protocol": quality.protocol, **quality.numbers})
+        self._show(f"validation_{quality.protocol}", quality.numbers, iteration)
 
     def speed(self, iteration: int, seconds: float, waiting: float) -> None:
         """Seconds an iteration, and the share of them in which it waited for data: TensorBoard's alone."""
@@ -99,12 +98,12 @@ class Record:
             with self._writing():
                 self._events.close()
 
-    def _show(self, group: str, row: Row, iteration: int) -> None:
+    def _show(self, group: str, numbers: Mapping[str, float | None], iteration: int) -> None:
         if self._events is None:
             return
         with self._writing():
-            for name, value in row.items():
-                if name != "iteration" and value is not None:
+            for name, value in numbers.items():
+                if value is not None:
                     self._events.add_scalar(f"{group}/{name}", value, iteration)
 
     @contextmanager

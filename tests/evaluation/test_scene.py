@@ -91,6 +91,20 @@ def test_the_command_compares_change_alone_with_a_raster_of_marks(
     assert {"maps", "metrics.md", "confusion_binary.png"} <= {path.name for path in (tmp_path / "out").iterdir()}
 
 
+def test_a_raster_that_names_no_classes_is_taken_for_codes_and_that_is_said(
+    scene: Path, weights: Weights, tmp_path: Path
+) -> None:
+    with rasterio.open(scene / "change.tif") as file:
+        profile, codes = file.profile, file.read(1)
+    with rasterio.open(tmp_path / "codes.tif", "w", **profile) as file:
+        file.write(codes, 1)
+    for truth, doubts in ((scene / "change.tif", 0), (tmp_path / "codes.tif", 1)):
+        listener = Silent()
+        request = request_of(scene, weights("second"), truth)
+        evaluate_scene(request, listener, tmp_path / truth.stem, tmp_path / "panels", panels=0)
+        assert sum("names no classes" in note and "--changed-value" in note for note in listener.notes) == doubts
+
+
 def test_a_scene_without_truth_is_a_usage_error(scene: Path, weights: Weights) -> None:
     command = ["eval", "--weights", str(weights("second")), "--scene", str(scene / "t1.tif"), str(scene / "t2.tif")]
     result = CliRunner().invoke(app, command)

@@ -135,8 +135,8 @@ def test_settings_that_vmambas_training_saved_beside_the_tensors_are_no_hindranc
     settings.__dict__["__immutable__"] = True
     content = {"model": tensors, "max_accuracy": 83.9, "optimizer": {"state": {0: torch.zeros(3)}}, "config": settings}
     with monkeypatch.context() as patch:
-        patch.setitem(sys.modules, "yacs", types.SimpleNamespace())  # type: ignore[misc]
-        patch.setitem(sys.modules, "yacs.config", types.SimpleNamespace(CfgNode=type(settings)))  # type: ignore[misc]
+        patch.setitem(sys.modules, "yacs", types.SimpleNamespace())
+        patch.setitem(sys.modules, "yacs.config", types.SimpleNamespace(CfgNode=type(settings)))
         torch.save(content, tmp_path / "vssm.pth")
     assert b"yacs.config" in (tmp_path / "vssm.pth").read_bytes()
     assert read_checkpoint(tmp_path / "vssm.pth").keys() == tensors.keys()

@@ -8,7 +8,10 @@ from pathlib import Path
 from typing import NoReturn
 
 from geofcs.training.config import RunConfig, read_config, recipe_file
+from geofcs.training.job import Job, job_of, launched
 from geofcs.training.quality import Quality
+from geofcs.training.sets import sets_of
+from geofcs.training.start import starting_model
 from geofcs.training.train import Outcome, train
 
 TINY = (
@@ -49,6 +52,14 @@ class Silence:
 def tiny(*settings: str) -> RunConfig:
     """The config of a tiny run."""
     return read_config(recipe_file("synthetic", "small"), [*TINY, *settings])
+
+
+def job_alone(config: RunConfig) -> Job:
+    """The job of a config in this process, with the model that it starts from."""
+    sets = sets_of(config)
+    start = starting_model(config.model, sets.classes, config.train.seed)
+    with launched(config, Silence().lost) as fabric:
+        return job_of(fabric, config, sets.classes, start.model)
 
 
 def never() -> bool:

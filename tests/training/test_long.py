@@ -12,12 +12,10 @@ import pytest
 
 from geofcs.model.weights import load_weights
 from geofcs.training.config import read_config, recipe_file
-from geofcs.training.job import job_of, launched
 from geofcs.training.sets import sets_of
-from geofcs.training.start import starting_model
 from geofcs.training.train import train
 from geofcs.training.validate import Validation
-from tests.training.runs import Silence, left_by, never, run
+from tests.training.runs import Silence, job_alone, left_by, never, run
 from tests.training.test_command import begun, resumed, wait_for
 
 pytestmark = pytest.mark.long
@@ -28,11 +26,7 @@ def test_forty_made_up_pairs_lift_sek_far_above_no_training_and_above_no_change_
 ) -> None:
     config = read_config(recipe_file("synthetic", "small"), ["train.device=cpu", "output.tensorboard=false"])
     assert config.worlds.pairs == 40
-    sets = sets_of(config)
-    start = starting_model(config.model, sets.classes, config.train.seed)
-    with launched(config, Silence().lost) as fabric:
-        job = job_of(fabric, config, sets.classes, start.model)
-        untrained = Validation(sets.validation, job).quality().sek or 0.0
+    untrained = Validation(sets_of(config).validation, job_alone(config)).quality().sek or 0.0
     nothing_ever_changes = 0.0  # kappa without the unchanged pixels is 0, and so is SeK
     began = time.monotonic()
     outcome = run(config, tmp_path / "run")

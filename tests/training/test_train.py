@@ -80,6 +80,7 @@ def test_the_best_weights_are_those_of_the_highest_sek_and_can_be_loaded(whole: 
     with (whole / "metrics.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [int(row["iteration"]) for row in rows] == [3, 6, 8]
+    assert {row["protocol"] for row in rows} == {"per-date"}
     best = max(rows, key=lambda row: float(row["sek"] or "-inf"))
     loaded = load_weights(whole / "best.safetensors")
     assert f"after {best['iteration']} iterations" in loaded.info.trained
@@ -202,6 +203,8 @@ def test_tensorboard_is_given_losses_numbers_and_pictures(tmp_path: Path) -> Non
     events = EventAccumulator(str(tmp_path / "run" / "events"))
     events.Reload()
     scalars = events.Tags()["scalars"]
-    assert {"train/total", "train/sek", "train/lr", "validation/sek", "speed/share_waiting_for_data"} <= set(scalars)
+    assert {"train/total", "train/sek", "train/lr", "validation_per-date/sek", "speed/share_waiting_for_data"} <= set(
+        scalars
+    )
     (picture,) = events.Images("validation/t1_t2_truth1_said1_truth2_said2")
     assert (picture.height, picture.width) == (2 * 32, 6 * 32), "two pairs as the config says, six maps each"

@@ -18,7 +18,8 @@ from geofcs.grid import Grid
 from geofcs.scene.alignment import Placement
 from geofcs.scene.source import PixelReader, Source
 from geofcs.scene.warp import on_grid
-from geofcs.training.data.truth import UNKNOWN, Codes, Layers, placed
+from geofcs.training.data.codes import UNKNOWN, Codes, Layers
+from geofcs.training.data.truth import placed
 
 
 @dataclass(frozen=True)

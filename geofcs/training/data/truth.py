@@ -6,55 +6,35 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-import geopandas as gpd
 import numpy as np
 import numpy.typing as npt
-import pyogrio
-import pyogrio.errors
-import pyproj
-import rasterio.features
-import shapely
-from affine import Affine
 from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
 from geofcs.classes import BINARY, CLASSES_TAG, IGNORE, NO_CHANGE, ClassScheme, scheme_from_json
 from geofcs.errors import InputError
 from geofcs.gdal import gdal_settings
-from geofcs.grid import Grid, applied
+from geofcs.grid import Grid
 from geofcs.scene.alignment import Placement, overlap, place
 from geofcs.scene.files import RasterFile
 from geofcs.scene.source import PixelReader, Source, mask_source, own_grid
-from geofcs.scene.vectors import local_vector
 from geofcs.scene.warp import on_grid
+from geofcs.training.data.codes import UNKNOWN, Codes, Layers
+from geofcs.training.data.polygons import VECTOR_SUFFIXES, PolygonTruth, polygon_truth
 from geofcs.training.data.sample import Image
-
-VECTOR_SUFFIXES = frozenset({".gpkg", ".geojson", ".fgb", ".shp", ".parquet"})
-
-UNKNOWN = -1
-"""The code of pixels about which the truth says nothing."""
 
 CHANGED_VALUES = (1, 255)
 """What a change map without class scheme marks changes with, unless it is told."""
-
-Codes = npt.NDArray[np.int64]
-
-
-class Layers(Protocol):
-    """Codes by window, for one thread."""
-
-    def read(self, window: Window) -> Codes:
-        """(h, w) from-to codes, 0 = no change, -1 = unknown."""
-        ...
 
 
 @dataclass(frozen=True)
 class RasterTruth:
     """A raster of from-to codes, or of changed and unchanged, on the grid of a pair.
 
-    `changed` are the values that mean "changed" where the scheme is binary.
+    `changed` are the values that mean "changed" where the scheme is binary. `doubt` is a sentence on a scheme that the
+    raster does not name itself.
     """
 
     source: Source
@@ -62,6 +42,7 @@ class RasterTruth:
     grid: Grid
     scheme: ClassScheme
     changed: tuple[int, ...]
+    doubt: str | None = None
 
     @contextmanager
     def open(self) -> Iterator[Layers]:
@@ -108,42 +89,6 @@ class _RasterLayers:
             )
 
 
-@dataclass(frozen=True)
-class PolygonTruth:
-    """Polygons in pixels of the grid, with the code of each; all around them is unchanged."""
-
-    shapes: tuple[bytes, ...]
-    codes: tuple[int, ...]
-    scheme: ClassScheme
-
-    @contextmanager
-    def open(self) -> Iterator[Layers]:
-        """A reader for the calling thread."""
-        shapes = shapely.from_wkb(list(self.shapes))
-        yield _PolygonLayers(shapes, np.array(self.codes, np.int64), shapely.STRtree(shapes))
-
-
-@dataclass(frozen=True)
-class _PolygonLayers:
-    shapes: npt.NDArray[np.object_]
-    codes: Codes
-    tree: shapely.STRtree
-
-    def read(self, window: Window) -> Codes:
-        """Codes where a pixel's centre is inside; the later of two polygons wins."""
-        (top, bottom), (left, right) = window.toranges()
-        near = np.sort(self.tree.query(shapely.box(left, top, right, bottom)))
-        shape = bottom - top, right - left
-        if not len(near):
-            return np.zeros(shape, np.int64)
-        burned = rasterio.features.rasterize(
-            zip(self.shapes[near], self.codes[near].tolist(), strict=True), shape, fill=NO_CHANGE,
-            transform=Affine.translation(left, top), dtype="int32",
-        )  # fmt: skip
-        codes: Codes = burned.astype(np.int64)
-        return codes
-
-
 Truth = RasterTruth | PolygonTruth
 
 
@@ -156,7 +101,7 @@ def plan_truth(
     to_class, or code; without them they say changed only. Raises `InputError` for files that cannot be used.
     """
     if path.suffix.lower() in VECTOR_SUFFIXES:
-        return _polygon_truth(path, grid, scheme)
+        return polygon_truth(path, grid, scheme)
     with gdal_settings():
         return _raster_truth(path, grid, scheme, changed_value, scene)
 
@@ -181,7 +126,13 @@ def _raster_truth(
     changed = CHANGED_VALUES if changed_value is None else (changed_value,)
     if carried is not None and carried.is_binary:
         changed = (1,) if changed_value is None else changed
-    return RasterTruth(source, placement, grid, classes, changed)
+    doubt = None
+    if carried is None and not classes.is_binary:
+        doubt = (
+            f"{path}: names no classes: its values are taken for from-to codes of {classes.name}; if they only tell "
+            "what changed, say --changed-value"
+        )
+    return RasterTruth(source, placement, grid, classes, changed, doubt)
 
 
 def placed(path: Path, grid: Grid, scene: str) -> tuple[Source, Placement, ClassScheme | None]:
@@ -205,70 +156,3 @@ def placed(path: Path, grid: Grid, scene: str) -> tuple[Source, Placement, Class
 def _carried_scheme(dataset: DatasetReader) -> ClassScheme | None:
     text = dataset.tags().get(CLASSES_TAG)
     return None if text is None else scheme_from_json(text)
-
-
-def _polygon_truth(path: Path, grid: Grid, scheme: ClassScheme | None) -> PolygonTruth:
-    table = _in_grid_crs(path, _read_table(path), grid)
-    classes = BINARY if scheme is None or not _has_classes(table) else scheme
-    codes = _codes_of(path, table, classes)
-    back = ~grid.transform
-    shapes = shapely.transform(table.geometry.to_numpy(), lambda points: np.column_stack(applied(back, *points.T)))
-    return PolygonTruth(tuple(shapely.to_wkb(shapes)), tuple(codes), classes)
-
-
-def _read_table(named: Path) -> gpd.GeoDataFrame:
-    with local_vector(str(named)) as path:
-        return _table_in(path)
-
-
-def _table_in(path: Path) -> gpd.GeoDataFrame:
-    try:
-        table = gpd.read_parquet(path) if path.suffix == ".parquet" else gpd.read_file(path, layer=_layer_of(path))
-    except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read as polygons ({' '.join(str(error).split())})") from error
-    table = table[table.geometry.notna() & ~table.geometry.is_empty]
-    if not table.geom_type.isin(["Polygon", "MultiPolygon"]).all():
-        raise InputError(f"{path}: holds other things than polygons: leave them out")
-    return table
-
-
-def _layer_of(path: Path) -> str:
-    """The first layer with geometries; a GeoPackage of ours holds tables beside it."""
-    layers = pyogrio.list_layers(path)
-    return str(next((name for name, kind in layers if kind is not None), layers[0][0]))
-
-
-def _in_grid_crs(path: Path, table: gpd.GeoDataFrame, grid: Grid) -> gpd.GeoDataFrame:
-    if table.crs is None or grid.crs is None:
-        if table.crs is not None:
-            raise InputError(f"{path}: has a CRS, but the scenes have none")
-        return table
-    return table.to_crs(pyproj.CRS.from_wkt(grid.crs.to_wkt()))
-
-
-def _has_classes(table: gpd.GeoDataFrame) -> bool:
-    return "code" in table or {"from_class", "to_class"} <= set(table.columns)
-
-
-def _codes_of(path: Path, table: gpd.GeoDataFrame, scheme: ClassScheme) -> list[int]:
-    """The from-to code of each polygon; names come before numbers, which other class schemes use too."""
-    if scheme.is_binary:
-        return [1] * len(table)
-    if not {"from_class", "to_class"} <= set(table.columns):
-        return [_checked_code(path, value, scheme) for value in table["code"]]
-    ids = {cover.name: number for number, cover in enumerate(scheme.land_covers, 1)}
-    codes = []
-    for before, after in zip(table["from_class"], table["to_class"], strict=True):
-        for name in (before, after):
-            if name not in ids:
-                raise InputError(f"{path}: {name!r} is no class of {scheme.name}; these are {', '.join(ids)}")
-        codes.append(int(scheme.encode(ids[before], ids[after])))
-    return codes
-
-
-def _checked_code(path: Path, value: Any, scheme: ClassScheme) -> int:
-    if not 0 <= value <= len(scheme.transitions) or value != int(value):
-        raise InputError(
-            f"{path}: {value} is no from-to code of {scheme.name}; these are 0 to {len(scheme.transitions)}"
-        )
-    return int(value)

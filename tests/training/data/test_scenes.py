@@ -19,7 +19,7 @@ from geofcs.grid import Grid
 from geofcs.synthetic import SceneParameters, scene_pixels
 from geofcs.synthetic.write import Extent, write_scenes
 from geofcs.training.data.dataset import open_dataset
-from geofcs.training.data.scenes import SceneTiles
+from geofcs.training.data.scene_tiles import SceneTiles
 from geofcs.training.data.truth import labels_in, plan_truth
 from geofcs.vector import polygonize
 
