@@ -81,6 +81,7 @@ class _Turns:
 
     def __init__(self, device: torch.device) -> None:
         self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        self._stream.wait_stream(torch.cuda.current_stream(device))  # in which the model was prepared
         self._one_at_a_time = threading.Lock()
 
     def __call__(self, answer: Callable[[], Scores]) -> Scores:
