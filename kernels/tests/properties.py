@@ -69,6 +69,20 @@ def stays_finite(device: str, dtype: torch.dtype) -> None:
         assert all(torch.isfinite(t.float()).all() for t in [geofcs_kernels.forward(*scaled)])
 
 
+def keeps_float16_finite_but_not_its_gradients(device: str) -> None:
+    """Results beyond the largest number become that, those that are no numbers stay so; gradients become infinite."""
+    given = arguments(Size(1, 24, 5, 18, 8), torch.float16, device)
+    largest = torch.finfo(torch.float16).max
+    given[0][0, 0], given[0][0, 1], given[0][0, 2] = 60000, -60000, torch.nan
+    y = geofcs_kernels.forward(*given[:5], given[5] * 4)
+    assert (y[0, 0] == largest).any()
+    assert (y[0, 1] == -largest).any()
+    assert y[0, 2].isnan().all()
+    assert y[0, 3:].isfinite().all()
+    grad = torch.full_like(given[0], 60000)
+    assert geofcs_kernels.backward(grad, *given[:5], given[5] * 4)[0].isinf().any()
+
+
 def takes_any_strides(device: str) -> None:
     """Slices, padded factors and maps inside larger ones give what contiguous copies give."""
     for padding in (0, 1, 6):

@@ -51,9 +51,13 @@ def test_the_number_of_threads_does_not_change_a_bit() -> None:
     assert all(torch.equal(a, b) for a, b in zip(many, one, strict=True))
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
 def test_constant_maps_and_inputs_far_out_of_range_stay_finite(dtype: torch.dtype) -> None:
     properties.stays_finite("cpu", dtype)
+
+
+def test_float16_ends_at_its_largest_number_and_gradients_at_infinity() -> None:
+    properties.keeps_float16_finite_but_not_its_gradients("cpu")
 
 
 def test_any_strides_give_what_contiguous_copies_give() -> None:

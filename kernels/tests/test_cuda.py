@@ -70,6 +70,11 @@ def test_constant_maps_and_inputs_far_out_of_range_stay_finite(dtype: torch.dtyp
 
 
 @on_gpu
+def test_float16_ends_at_its_largest_number_and_gradients_at_infinity() -> None:
+    properties.keeps_float16_finite_but_not_its_gradients("cuda")
+
+
+@on_gpu
 def test_any_strides_give_what_contiguous_copies_give() -> None:
     properties.takes_any_strides("cuda")
 

@@ -35,7 +35,9 @@ inline float widen(Float16 v) {
     return float_of(wide | uint32_t(v.bits & 0x8000) << 16);
 }
 
-// To the nearest, ties to even.
+constexpr float LARGEST_FLOAT16 = 65504.0f;
+
+// To the nearest, ties to even. What exceeds float16's largest number becomes that, not infinite.
 inline void narrow(float v, float& to) { to = v; }
 inline void narrow(float v, BFloat16& to) {
     const uint32_t bits = bits_of(v);
@@ -46,7 +48,7 @@ inline void narrow(float v, Float16& to) {
     const uint32_t normal = (magnitude + 0xc8000fff + (magnitude >> 13 & 1)) >> 13;
     const uint32_t subnormal = bits_of(float_of(magnitude) + 0.5f) - 0x3f000000;
     uint32_t half = magnitude < 0x38800000 ? subnormal : normal;
-    half = magnitude >= 0x477ff000 ? 0x7c00 : half;
+    half = v > LARGEST_FLOAT16 || v < -LARGEST_FLOAT16 ? 0x7bff : half;
     half = magnitude > 0x7f800000 ? 0x7e00 : half;
     to.bits = uint16_t(half | (bits >> 16 & 0x8000));
 }

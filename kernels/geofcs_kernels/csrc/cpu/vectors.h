@@ -94,7 +94,8 @@ inline Floats read(const BFloat16* from, int count) { return widen((HalfInts)rea
 inline void write(BFloat16* to, Floats v, int count) { write_halves(to, (__m256i)narrow(v), count); }
 inline Floats read(const Float16* from, int count) { return (Floats)_mm512_cvtph_ps(read_halves(from, count)); }
 inline void write(Float16* to, Floats v, int count) {
-    write_halves(to, _mm512_cvtps_ph((__m512)v, _MM_FROUND_TO_NEAREST_INT), count);
+    const __m512 most = _mm512_set1_ps(LARGEST_FLOAT16), low = _mm512_min_ps(most, (__m512)v);
+    write_halves(to, _mm512_cvtps_ph(_mm512_max_ps(_mm512_sub_ps(_mm512_setzero_ps(), most), low), _MM_FROUND_TO_NEAREST_INT), count);
 }
 #else
 template <class Number>
@@ -206,11 +207,16 @@ inline Floats gelu(Floats v) {
     return (v > 0.0f ? v : Floats{}) - size * beyond;
 }
 
-// 1 - 2^-s = sigmoid(z) for s = softplus2(z); a series where the difference would cancel.
+// 1 - 2^-s = sigmoid(z) for s = softplus2(z); a series up to v = 1/2, where the difference would cancel.
 inline Floats sigmoid_from_softplus2(Floats s) {
     const Floats v = s * LN_2;
-    const Floats series = v * (1.0f + v * (-0.5f + v * (0.16666667f + v * (-0.041666667f + v * 0.0083333333f))));
-    return v < 0.03125f ? series : 1.0f - exp2_negative(-s);
+    Floats p = 1.0f - v * (1.0f / 7);
+    p = 1.0f - v * (1.0f / 6) * p;
+    p = 1.0f - v * (1.0f / 5) * p;
+    p = 1.0f - v * (1.0f / 4) * p;
+    p = 1.0f - v * (1.0f / 3) * p;
+    p = 1.0f - v * (1.0f / 2) * p;
+    return v < 0.5f ? v * p : 1.0f - exp2_negative(-s);
 }
 
 }  // namespace

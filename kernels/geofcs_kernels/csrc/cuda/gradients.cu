@@ -42,5 +42,5 @@ GEOFCS_KERNELS(float32, geofcs::Float32)
 GEOFCS_KERNELS(bfloat16, geofcs::BFloat16)
 #endif
 #if !defined(GEOFCS_ONLY) || GEOFCS_ONLY == 2
-GEOFCS_KERNELS(float16, geofcs::Float16)
+GEOFCS_KERNELS(float16, geofcs::Float16Gradients)
 #endif

@@ -48,6 +48,7 @@ struct BFloat16 {
     }
 };
 
+// What exceeds the largest number becomes that, not infinite; what is no number stays none.
 struct Float16 {
     using Raw = unsigned short;
     static constexpr int DT_PART = 32, DT_PITCH = 40;
@@ -62,11 +63,13 @@ struct Float16 {
     static __device__ float widen_high(unsigned v) { return widen(static_cast<Raw>(v >> 16)); }
     static __device__ Raw narrow(float v) {
         Raw raw;
-        asm("cvt.rn.f16.f32 %0, %1;" : "=h"(raw) : "f"(v));
+        asm("cvt.rn.satfinite.f16.f32 %0, %1;" : "=h"(raw) : "f"(v));
         return raw;
     }
     static __device__ unsigned narrow_pair(float low, float high) {
-        return static_cast<unsigned>(narrow(low)) | static_cast<unsigned>(narrow(high)) << 16;
+        unsigned packed;
+        asm("cvt.rn.satfinite.f16x2.f32 %0, %1, %2;" : "=r"(packed) : "f"(high), "f"(low));
+        return packed;
     }
     static __device__ void multiply_add(float* c, const unsigned (&a)[4], unsigned b0, unsigned b1) {
         asm("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
@@ -79,6 +82,20 @@ struct Float16 {
         asm volatile("mma.sync.aligned.m16n8k8.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5}, {%6}, {%0, %1, %2, %3};"
             : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
             : "r"(a0), "r"(a1), "r"(b));
+    }
+};
+
+// Gradients do become infinite: that is how a loss scale learns that it is too large.
+struct Float16Gradients : Float16 {
+    static __device__ Raw narrow(float v) {
+        Raw raw;
+        asm("cvt.rn.f16.f32 %0, %1;" : "=h"(raw) : "f"(v));
+        return raw;
+    }
+    static __device__ unsigned narrow_pair(float low, float high) {
+        unsigned packed;
+        asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(packed) : "f"(high), "f"(low));
+        return packed;
     }
 };
 
@@ -103,23 +120,39 @@ __device__ inline float log2_fast(float v) {
 
 // log2(1 + 2^z): softplus with the logarithm to base 2 on both sides, so that exp and log are one instruction each.
 // The hardware logarithm errs by 2^-22 absolutely, enough for results of 16 bits, which also end at 126 (a step of 87).
-// float32 takes a series where the result is small, and has no end.
+// Steps are mostly small, and of those that error is a large part: float32 takes max(z, 0) + log2(1 + u), u = 2^-|z| in
+// (0, 1], the logarithm as u times a polynomial (that of csrc/cpu/vectors.h), to 5e-7 of the result, and has no end.
 template <class Number>
 __device__ inline float softplus2(float z) {
-    const float u = exp2_fast(fminf(z, 126.0f)), s = log2_fast(1.0f + u);
-    if constexpr (Number::PACKED) return s;
-    const float series = LOG2_E * u * (1.0f + u * (-0.5f + u * (0.33333333f + u * (-0.25f + u * 0.2f))));
-    return fmaxf(u < 0.03125f ? series : s, z);
+    if constexpr (Number::PACKED) {
+        return log2_fast(1.0f + exp2_fast(fminf(z, 126.0f)));
+    } else {
+        const float u = exp2_fast(-fabsf(z));
+        float p = -0.012370643205940723f;
+        p = p * u + 0.06378759443759918f;
+        p = p * u - 0.15559996664524078f;
+        p = p * u + 0.25617969036102295f;
+        p = p * u - 0.35345467925071716f;
+        p = p * u + 0.4800737500190735f;
+        p = p * u - 0.7213107347488403f;
+        p = p * u + 1.4426947832107544f;
+        return fmaxf(z, 0.0f) + u * p;
+    }
 }
 
-// 1 - 2^-s = sigmoid(z) for s = softplus2(z).
+// 1 - 2^-s = sigmoid(z) for s = softplus2(z). In float32 a series up to v = 1/2, where the difference would cancel.
 template <class Number>
 __device__ inline float sigmoid_from_softplus2(float s) {
     const float plain = 1.0f - exp2_fast(-s);
     if constexpr (Number::PACKED) return plain;
     const float v = LN_2 * s;
-    const float series = v * (1.0f + v * (-0.5f + v * (0.16666667f + v * (-0.041666667f + v * 0.0083333333f))));
-    return v < 0.03125f ? series : plain;
+    float p = 1.0f - v * (1.0f / 7);
+    p = 1.0f - v * (1.0f / 6) * p;
+    p = 1.0f - v * (1.0f / 5) * p;
+    p = 1.0f - v * (1.0f / 4) * p;
+    p = 1.0f - v * (1.0f / 3) * p;
+    p = 1.0f - v * (1.0f / 2) * p;
+    return v < 0.5f ? v * p : plain;
 }
 
 }  // namespace geofcs
