@@ -146,6 +146,19 @@ def test_the_whole_models_gradients_on_a_gpu_are_those_on_the_cpu() -> None:
 
 
 @on_gpu
+def test_recorded_training_passes_leave_no_node_on_a_stream_of_their_own(recwarn: pytest.WarningsRecorder) -> None:
+    model = without_chance().cuda()
+    torch.set_warn_always(True)
+    try:
+        recorded = recorded_training(model, *images(2, 64, "cuda"), torch.bfloat16)
+        for _ in range(2):
+            gradients(model, recorded, "cuda")
+    finally:
+        torch.set_warn_always(False)
+    assert not [warning for warning in recwarn if "stream" in str(warning.message)]
+
+
+@on_gpu
 def test_recorded_training_passes_give_the_gradients_of_unrecorded_ones() -> None:
     model = without_chance().cuda()
     statistics = {name: buffer.clone() for name, buffer in model.named_buffers()}
