@@ -19,6 +19,7 @@ POOLED = 256
 OPERATIONS = (
     *("layer_norm", "layer_norm_gelu", "add_to_channels", "depthwise", "depthwise_silu", "pools", "weigh", "gate"),
     *("gated_relu_add", "gated_add", "guided_add", "weighed_add_relu", "normalise", "enlarge_logits", "gelu"),
+    "layer_norm_of_sum",
 )
 """As `csrc/cpu/pointwise.h` numbers them."""
 
@@ -43,6 +44,12 @@ def layer_norm(x: Tensor, weight: Tensor, bias: Tensor, offset: Tensor | None = 
 def layer_norm_gelu(x: Tensor, weight: Tensor, bias: Tensor, offset: Tensor | None = None) -> Tensor:
     """GELU of the same."""
     return _run("layer_norm_gelu", [x], torch.empty_like(x), weight=weight, bias=bias, offset=offset)
+
+
+def layer_norm_of_sum(total: Tensor, x: Tensor, weight: Tensor, bias: Tensor, offset: Tensor | None = None) -> Tensor:
+    """Adds x to `total`, float32 and contiguous, in place; layer norm over channels of that + offset, in x's dtype."""
+    given = {"weight": weight, "bias": bias, "offset": offset}
+    return _run("layer_norm_of_sum", [x], torch.empty_like(x), statistics=total, **given)
 
 
 def add_to_channels(x: Tensor, offset: Tensor) -> Tensor:
@@ -128,7 +135,7 @@ def normalise(t1: Tensor, t2: Tensor, mean: Tensor, deviation: Tensor, dtype: to
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     f.__name__: f
     for f in (
-        *(layer_norm, layer_norm_gelu, add_to_channels, gelu_, depthwise_silu, pools, weigh, gate),
+        *(layer_norm, layer_norm_gelu, layer_norm_of_sum, add_to_channels, gelu_, depthwise_silu, pools, weigh, gate),
         *(gated_relu_add, gated_add, guided_add, weighed_add_relu, enlarge_logits, normalise),
     )
 }

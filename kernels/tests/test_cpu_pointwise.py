@@ -52,6 +52,19 @@ def test_layer_norms_agree_with_their_definition(
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_the_layer_norm_of_a_sum_agrees_with_its_definition_and_leaves_the_sum(
+    shape: tuple[int, ...], dtype: torch.dtype
+) -> None:
+    total, x, channels = 10 + 3 * _draw(*shape), _draw(*shape, dtype=dtype, seed=1), shape[-1]
+    for offset in (None, _draw(channels, seed=2)):
+        _agree("layer_norm_of_sum", dtype, total.clone(), x, _draw(channels, seed=3), _draw(channels, seed=4), offset)
+        summed = total.clone()
+        cpu_pointwise.layer_norm_of_sum(summed, x, torch.ones(channels), torch.zeros(channels), offset)
+        assert torch.equal(summed, total + x)
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("size", [3, 5])
 def test_depthwise_convolutions_agree_with_their_definition(
     size: int, shape: tuple[int, ...], dtype: torch.dtype
@@ -118,6 +131,17 @@ def test_the_number_of_threads_does_not_change_a_bit() -> None:
     finally:
         torch.set_num_threads(threads)
     assert all(torch.equal(a, b) for a, b in zip(many, one, strict=True))
+
+
+def test_float16_ends_at_its_largest_number() -> None:
+    for channels in (20, 32):
+        x = torch.full((1, 4, 4, channels), 60000.0, dtype=torch.float16)
+        x[0, 1, 1, 3], x[0, 2, 2] = torch.nan, -60000
+        y = cpu_pointwise.gated_add(x, torch.full((1, 4, 4), 2.0), None)
+        largest = torch.finfo(torch.float16).max
+        assert y[0, 1, 1, 3].isnan()
+        assert (y[0, 0, 0] == largest).all()
+        assert (y[0, 2, 2] == -largest).all()
 
 
 def test_what_is_not_a_number_is_passed_on() -> None:

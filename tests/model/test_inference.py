@@ -226,8 +226,12 @@ def copied(arguments: Any) -> Any:
     return type(arguments)(map(copied, arguments)) if isinstance(arguments, list | tuple) else arguments
 
 
+ON_CPUS_ONLY = "layer_norm_of_sum"
+"""On a GPU products add to float32 or 16 bits themselves."""
+
+
 @on_gpu
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [name for name in NAMES if name != ON_CPUS_ONLY])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16], ids=str)
 def test_every_pointwise_kernel_gives_what_its_definition_gives_at_odd_sizes(name: str, dtype: torch.dtype) -> None:
     # Convolutions round their weights to 16 bits in the definition, not in the kernels.

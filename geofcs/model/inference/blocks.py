@@ -1,4 +1,4 @@
-"""VSS blocks and the encoder, prepared for inference; maps are (b, h, w, c) throughout and change in place."""
+"""VSS blocks and the encoder, prepared for inference; maps are (b, h, w, c) throughout and may change in place."""
 
 from __future__ import annotations
 
@@ -26,6 +26,11 @@ class Norm:
         y: Tensor = pointwise_for(x).layer_norm(x, self._weight, self._bias, offset)
         return y
 
+    def of_sum(self, total: Tensor, x: Tensor, offset: Tensor | None) -> Tensor:
+        """Of total + x + offset, in x's dtype; x is added to `total`, float32, in place."""
+        y: Tensor = pointwise_for(x).layer_norm_of_sum(total, x, self._weight, self._bias, offset)
+        return y
+
     def gelu(self, x: Tensor, offset: Tensor | None = None) -> Tensor:
         """GELU of the norm."""
         y: Tensor = pointwise_for(x).layer_norm_gelu(x, self._weight, self._bias, offset)
@@ -44,12 +49,19 @@ class Scan:
         self._norm = Norm(scan.norm)
         self._narrow = Product.of(scan.narrow, dtype)
 
+    def __call__(self, x: Tensor) -> Tensor:
+        """The scan of x."""
+        return self._narrow(self._scanned(x))
+
     def add_to(self, total: Tensor, x: Tensor) -> None:
         """Add the scan of x to `total`."""
+        self._narrow.add_to(total, self._scanned(x))
+
+    def _scanned(self, x: Tensor) -> Tensor:
         image = pointwise_for(x).depthwise_silu(self._widen(x), self._filters)
         factors = torch.unflatten(self._factors(image), -1, (DIRECTIONS, -1))[..., : self._rows]
         y = four_direction_scan(image.permute(0, 3, 1, 2), factors.permute(0, 3, 4, 1, 2), *self._parameters)
-        self._narrow.add_to(total, self._norm(y.permute(0, 2, 3, 1)))
+        return self._norm(y.permute(0, 2, 3, 1))
 
 
 class PreparedMLP:
@@ -60,17 +72,23 @@ class PreparedMLP:
         self._narrow = Product(mlp.narrow.weight, None, dtype)
         self.bias = mlp.narrow.bias.detach().float()
 
+    def __call__(self, x: Tensor) -> Tensor:
+        """The MLP of x, but for its `bias`."""
+        return self._narrow(self._widen.gelu(x))
+
     def add_to(self, total: Tensor, x: Tensor) -> None:
-        """Add the MLP of x, but for its `bias`, to `total`."""
+        """Add the same to `total`."""
         self._narrow.add_to(total, self._widen.gelu(x))
 
 
 class Blocks:
     """VSS blocks, one after the other.
 
-    Products end by adding to x in place. The MLPs' biases cannot be part of that: they are summed up beforehand, norms
-    add the sum so far as they read x, and the last sum, `bias`, is added at the end. `before` is a bias (c) that x
-    still lacks.
+    Products end by adding to x in place, but for those in 16 bits on a CPU, which could add to 16 bits only: there x
+    and what the blocks add is summed in float32, by the norms that read it, as rounding that sum after every block
+    would be the largest single error of a model. The MLPs' biases cannot be part of the products: they are summed up
+    beforehand, norms add the sum so far as they read x, and the last sum, `bias`, is added at the end. `before` is a
+    bias (c) that x still lacks.
     """
 
     def __init__(self, blocks: Sequence[VSSBlock], dtype: torch.dtype, before: Tensor | None = None) -> None:
@@ -85,16 +103,26 @@ class Blocks:
         self.bias = later[-1]
 
     def __call__(self, x: Tensor) -> Tensor:
-        """(b, h, w, c), changed in place and returned."""
+        """Of (b, h, w, c), which may be changed in place."""
         y: Tensor = pointwise_for(x).add_to_channels(self.without_bias(x), self.bias)
         return y
 
     def without_bias(self, x: Tensor) -> Tensor:
         """The same but for `bias`, which whoever reads it has to add."""
+        if not x.is_cuda and x.dtype != torch.float32:
+            return self._in_float32(x)
         for (scan_norm, scan, mlp_norm, mlp), offset in zip(self._blocks, self._offsets, strict=False):
             scan.add_to(x, scan_norm(x, offset))
             mlp.add_to(x, mlp_norm(x, offset))
         return x
+
+    def _in_float32(self, x: Tensor) -> Tensor:
+        """The same by a sum in float32, rounded once."""
+        total, branch = torch.zeros_like(x, dtype=torch.float32), x
+        for (scan_norm, scan, mlp_norm, mlp), offset in zip(self._blocks, self._offsets, strict=False):
+            branch = scan(scan_norm.of_sum(total, branch, offset))
+            branch = mlp(mlp_norm.of_sum(total, branch, offset))
+        return total.add_(branch).to(x.dtype)
 
 
 class Halving:

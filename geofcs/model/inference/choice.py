@@ -12,8 +12,8 @@ from geofcs.model.inference import pointwise
 from geofcs.model.kernels import kernels_for
 
 NAMES = (
-    *("layer_norm", "layer_norm_gelu", "add_to_channels", "depthwise_silu", "depthwise", "pools", "weigh", "gate"),
-    *("gated_relu_add", "gated_add", "guided_add", "weighed_add_relu"),
+    *("layer_norm", "layer_norm_gelu", "layer_norm_of_sum", "add_to_channels", "depthwise_silu", "depthwise"),
+    *("pools", "weigh", "gate", "gated_relu_add", "gated_add", "guided_add", "weighed_add_relu"),
     *("to_planes", "log_amplitudes", "join_dates", "enlarge_logits", "normalise"),
 )
 

@@ -31,6 +31,12 @@ def layer_norm_gelu(x: Tensor, weight: Tensor, bias: Tensor, offset: Tensor | No
     return F.gelu(F.layer_norm(wide, x.shape[-1:], weight, bias, EPSILON)).to(x.dtype)
 
 
+def layer_norm_of_sum(total: Tensor, x: Tensor, weight: Tensor, bias: Tensor, offset: Tensor | None = None) -> Tensor:
+    """Adds x to `total`, float32, in place; layer norm over the channels of that + offset, in x's dtype."""
+    wide = total.add_(x) if offset is None else total.add_(x) + offset
+    return F.layer_norm(wide, x.shape[-1:], weight, bias, EPSILON).to(x.dtype)
+
+
 def add_to_channels(x: Tensor, offset: Tensor) -> Tensor:
     """x with `offset` (c), float32, added in place."""
     return x.copy_(x.float() + offset)

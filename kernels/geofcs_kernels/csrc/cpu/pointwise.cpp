@@ -30,6 +30,7 @@ void run(int64_t operation, const Pointwise& p) {
         case NORMALISE: return normalise<Number>(p);
         case ENLARGE_LOGITS: return enlarge_logits(p);
         case GELU: return gelu<Number>(p);
+        case LAYER_NORM_OF_SUM: return layer_norm_of_sum<Number>(p, keep);
     }
 }
 
