@@ -12,10 +12,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from geofcs.breakdown import is_out_of_memory
 from geofcs.errors import ComputeError
 from geofcs.model.interface import Scores
 from geofcs.reading import Pixels, ReadTile
-from geofcs.scoring import is_out_of_memory
 
 Colour = tuple[float, float, float]
 

@@ -15,6 +15,7 @@ from geofcs.batches import NOTHING, BatchScorer, Scored, ScorerSource, in_batche
 from geofcs.blend import Labels, RowBlend
 from geofcs.classes import PERCENT_NODATA, ClassScheme
 from geofcs.errors import ComputeError
+from geofcs.heap import give_back
 from geofcs.oddities import Oddities, Place
 from geofcs.reading import Pair, ReadTile, prefetched, read_tiles
 from geofcs.strips import Strip, has_sound_strip, remark_of, strips_of, write_strip
@@ -106,7 +107,10 @@ def run_block(job: BlockJob, block: Block, watch: Watch) -> BlockCounts:
     cols = range(job.lattice.first_col_needed(block), block.stop_col)
     tiles = len(rows) * len(cols)
     watch.tiles_done(job.lattice.tiles_to_compute(block) - tiles)
-    scored = _streamed(job, block, watch, rows, cols, missing) if missing else 0
+    try:
+        scored = _streamed(job, block, watch, rows, cols, missing) if missing else 0
+    finally:
+        give_back()
     kept = block.stop_row - block.first_row - len(missing)
     return BlockCounts(kept, len(missing), scored, tiles - scored)
 

@@ -1,49 +1,28 @@
-"""Several pairs in one go: a list of them read and checked whole, then one after the other with models loaded once."""
+"""Several pairs in one go: all of them planned first, then one after the other with models loaded once."""
 
 from __future__ import annotations
 
-import csv
-import difflib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from geofcs.blocks import BlockJob
 from geofcs.detect import check_complete, free_output, inputs_of
-from geofcs.errors import GeofcsError, InputError, StoppedError
+from geofcs.errors import GeofcsError, StoppedError
 from geofcs.journal import RUN_FILE, Journal
 from geofcs.listener import Listener, Stop, StoppableListener
+from geofcs.listing import Row, refuse
 from geofcs.plan import DetectPlan, DetectRequest, make_plan
 from geofcs.records import fingerprint, read_sealed
-from geofcs.remote import parse_address, stem_of
+from geofcs.remote import parse_address
 from geofcs.remote.address import ARCHIVES
 from geofcs.run import Clock, Run, carry_out, polygon_options
 from geofcs.schedule import Cluster, Outcome, ThisMachine, run_blocks, site_of
 from geofcs.tiles import Block
 
-NEEDED = ("t1", "t2")
-COLUMNS = (*NEEDED, "out", "date_t1", "date_t2", "mask_t1", "mask_t2")
-PATHS = ("t1", "t2", "mask_t1", "mask_t2")
-
-MOST_PROBLEMS = 50
-"""Problems of a list that are told; more than that have one cause."""
-
 BY_SEVERITY = (0, 7, 3, 4, 5, 6, 8)
 """Exit codes from "all is well" to the worst."""
-
-
-@dataclass(frozen=True)
-class Row:
-    """A line of the list and what it asks for."""
-
-    line: int
-    request: DetectRequest
-
-    @property
-    def name(self) -> str:
-        """For people."""
-        return f"line {self.line} ({self.request.out.name})"
 
 
 @dataclass(frozen=True)
@@ -119,7 +98,7 @@ def _all_planned(rows: Sequence[Row], listing: Path, site: ThisMachine | Cluster
             planned.append(_planned(row, site))
         except GeofcsError as error:
             problems.append(f"line {row.line}: {error}")
-    _refuse(listing, problems)
+    refuse(listing, problems)
     return planned
 
 
@@ -137,92 +116,3 @@ def _is_of(journal: Journal, request: DetectRequest, plan: DetectPlan) -> bool:
     """Whether a finished output is what a request asks for."""
     run = read_sealed(journal.out / RUN_FILE)
     return bool(run["fingerprint"] == fingerprint(plan.as_json()) and run["polygons"] == polygon_options(request, plan))
-
-
-def read_pairs(listing: Path, template: DetectRequest, outputs: Path | None) -> list[Row]:
-    """The rows of a CSV file with the columns t1, t2 and, as one likes, `COLUMNS`; all else is the template's.
-
-    A list is data: paths in it are paths, taken from the list's folder, and nothing in it is executed or expanded.
-    Outputs that are not named lie in `outputs`, by default the list's folder. Raises `InputError` with all problems.
-    """
-    lines = _lines(listing)
-    header, problems = lines[0][1], []
-    for name in header:
-        if name not in COLUMNS:
-            close = difflib.get_close_matches(name, COLUMNS, 1)
-            meant = f"did you mean {close[0]}?" if close else f"known are {', '.join(COLUMNS)}"
-            problems.append(f"line {lines[0][0]}: column {name!r} is not known: {meant}")
-    problems += [f"line {lines[0][0]}: column {name} is missing" for name in NEEDED if name not in header]
-    _refuse(listing, problems)
-    rows: list[Row] = []
-    for line, cells in lines[1:]:
-        said = dict(zip(header, cells, strict=False))
-        if len(cells) != len(header):
-            problems.append(f"line {line}: has {len(cells)} cells where the first line has {len(header)}")
-        elif not (said["t1"] and said["t2"]):
-            problems.append(f"line {line}: t1 or t2 is empty")
-        else:
-            try:
-                rows.append(Row(line, _request(said, template, listing.absolute().parent, outputs)))
-            except InputError as error:
-                problems.append(f"line {line}: {error}")
-    problems += _clashes(rows)
-    if not (rows or problems):
-        problems.append("has no pairs below its first line")
-    _refuse(listing, problems)
-    return rows
-
-
-def _lines(listing: Path) -> list[tuple[int, list[str]]]:
-    """The lines that are not empty, with their numbers, cells without the spaces around them."""
-    try:
-        with listing.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file, strict=True)
-            lines = [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{listing}: cannot be read as CSV in UTF-8 ({error})") from error
-    lines = [(number, cells) for number, cells in lines if any(cells)]
-    if not lines:
-        raise InputError(f"{listing}: is empty: write a first line t1,t2 and a pair per line below")
-    return lines
-
-
-def _request(said: dict[str, str], template: DetectRequest, folder: Path, outputs: Path | None) -> DetectRequest:
-    path = {name: _located(said[name], folder) for name in PATHS if said.get(name)}
-    default = f"{stem_of(said['t1'])}_{stem_of(said['t2'])}_change"
-    scene = replace(
-        template.scene,
-        mask_t1=path.get("mask_t1", template.scene.mask_t1),
-        mask_t2=path.get("mask_t2", template.scene.mask_t2),
-    )
-    return replace(
-        template,
-        t1=path["t1"],
-        t2=path["t2"],
-        out=folder / said["out"] if said.get("out") else (outputs or folder).absolute() / default,
-        date_t1=said.get("date_t1") or template.date_t1,
-        date_t2=said.get("date_t2") or template.date_t2,
-        scene=scene,
-    )
-
-
-def _located(text: str, folder: Path) -> str:
-    """A local path, from the list's folder; URLs as they are."""
-    return str(folder / text) if parse_address(text, tuple(ARCHIVES)).is_local else text
-
-
-def _clashes(rows: Sequence[Row]) -> list[str]:
-    first: dict[Path, int] = {}
-    clashes = []
-    for row in rows:
-        out = row.request.out.resolve()
-        if out in first:
-            clashes.append(f"line {row.line}: writes into the output of line {first[out]}, {out}: name them with out")
-        first.setdefault(out, row.line)
-    return clashes
-
-
-def _refuse(listing: Path, problems: list[str]) -> None:
-    if problems:
-        more = [f"and {len(problems) - MOST_PROBLEMS} more"] if len(problems) > MOST_PROBLEMS else []
-        raise InputError("\n".join([f"{listing}: nothing was run:", *problems[:MOST_PROBLEMS], *more]))

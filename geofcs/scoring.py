@@ -18,9 +18,6 @@ from geofcs.model.weights import load_weights
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
-NO_CPU_MEMORY = "can't allocate memory"
-"""What torch says when the system has no more."""
-
 Colour = tuple[float, float, float]
 
 _loading = threading.Lock()
@@ -106,11 +103,6 @@ def _load(source: ModelSource) -> ModelScorer:
     if loaded.info.sha256 != source.sha256:
         raise InputError(f"{source.weights}: has changed since the run was planned: give the command again")
     return ModelScorer(loaded.model, loaded.info.mean_colours, source.device, source.precision, source.tta)
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether torch ran out of a device's or the system's memory, for which the CPU has no exception of its own."""
-    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or NO_CPU_MEMORY in str(error)
 
 
 def chosen_device(wanted: str) -> str:

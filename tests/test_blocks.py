@@ -313,6 +313,7 @@ class CrampedSource:
 
 OUT_OF_MEMORY = [
     torch.OutOfMemoryError("CUDA out of memory"),
+    torch.AcceleratorError("CUDA error: out of memory\nCUDA kernel errors might be asynchronously reported"),
     RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes"),
     MemoryError(),
 ]

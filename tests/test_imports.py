@@ -13,8 +13,8 @@ PACKAGE = Path(__file__).parent.parent / "geofcs"
 
 LAYERS = [
     {"errors"},
-    {"durable", "lock", "space", "listener"},
-    {"classes", "grid", "tiles", "gdal", "records"},
+    {"durable", "lock", "space", "listener", "heap"},
+    {"classes", "grid", "tiles", "gdal", "records", "breakdown"},
     {"remote"},
     {"scene", "strips", "overviews", "vector", "synthetic"},
     {"raster", "model"},
@@ -25,7 +25,7 @@ LAYERS = [
     {"plan"},
     {"schedule"},
     {"training", "run"},
-    {"detect", "doctor", "verify"},
+    {"detect", "doctor", "verify", "listing"},
     {"evaluation", "bench", "pairs"},
     {"cli"},
     {"__main__"},

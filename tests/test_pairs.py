@@ -1,4 +1,4 @@
-"""Lists of pairs: read and checked whole, models loaded once, and one pair that fails stops no other."""
+"""Several pairs in one go: models loaded once, and one pair that fails stops no other."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ from geofcs import scoring
 from geofcs.classes import SECOND
 from geofcs.errors import InputError, StoppedError
 from geofcs.listener import never
+from geofcs.listing import read_pairs
 from geofcs.model.build import build
 from geofcs.model.sizes import pico
 from geofcs.model.weights import save_weights
-from geofcs.pairs import detect_pairs, exit_code_of, read_pairs
+from geofcs.pairs import detect_pairs, exit_code_of
 from geofcs.plan import DetectRequest
+from geofcs.scene import SceneOptions
 from geofcs.scoring import ModelScorer, ModelSource
 from geofcs.synthetic import SceneParameters
 from geofcs.synthetic.write import Extent, write_scenes
@@ -41,45 +43,14 @@ class Patient(Silent):
 
 
 def template(folder: Path) -> DetectRequest:
-    return DetectRequest("", "", folder, folder / "w.safetensors", tile=64, overlap=16, workers=1, device="cpu")
+    scene = SceneOptions(allow_sources=(str(folder),))
+    return DetectRequest("", "", folder, folder / "w.safetensors", scene, tile=64, overlap=16, workers=1, device="cpu")
 
 
 def listing(folder: Path, text: str) -> Path:
     path = folder / "list.csv"
     path.write_text(text)
     return path
-
-
-def test_rows_are_paths_from_the_lists_folder_and_never_more(folder: Path) -> None:
-    text = "\ufefft1, t2 ,out,date_t1\n\nt1.tif,sub/t2.tif,,2020-01-01\n/a b/x.tif,$(ls).tif,there,\n"
-    rows = read_pairs(listing(folder, text), template(folder), None)
-    first, second = (row.request for row in rows)
-    assert [row.line for row in rows] == [3, 4]
-    assert (first.t1, first.t2) == (str(folder / "t1.tif"), str(folder / "sub" / "t2.tif"))
-    assert (first.out, first.date_t1) == (folder / "t1_t2_change", "2020-01-01")
-    assert (second.t1, second.t2) == ("/a b/x.tif", str(folder / "$(ls).tif"))
-    assert (second.out, second.date_t1) == (folder / "there", None)
-    elsewhere = read_pairs(listing(folder, text), template(folder), folder / "all")[0].request.out
-    assert elsewhere == folder / "all" / "t1_t2_change"
-    url = read_pairs(listing(folder, "t1,t2\nhttps://h/a.tif,b.tif\n"), template(folder), None)[0].request
-    assert url.t1 == "https://h/a.tif"
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("", "is empty: write a first line t1,t2"),
-        ("t1,t2\n", "has no pairs below its first line"),
-        ("t1,tt2\na,b\n", r"line 1: column 'tt2' is not known: did you mean t2\?\nline 1: column t2 is missing"),
-        ("t1,t2\na.tif\n,b.tif\n", "line 2: has 1 cells where the first line has 2\nline 3: t1 or t2 is empty"),
-        ("t1,t2\na.tif,b.tif\nc/a.tif,b.tif\n", "line 3: writes into the output of line 2"),
-        ("t1,t2\n<VRTDataset/>,b.tif\n", "line 2: .*is not the name of a file"),
-        ('t1,t2\n"a,b\n', "cannot be read as CSV"),
-    ],
-)
-def test_all_that_is_wrong_in_a_list_is_told(folder: Path, text: str, message: str) -> None:
-    with pytest.raises(InputError, match=message):
-        read_pairs(listing(folder, text), template(folder), None)
 
 
 def test_nothing_runs_while_something_is_wrong_with_any_pair(folder: Path, tmp_path: Path) -> None:

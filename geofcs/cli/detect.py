@@ -108,7 +108,8 @@ def detect_list(
     pairs: Path, template: DetectRequest, outputs: Path | None, listener: RunListener, stop: Callable[[], bool]
 ) -> None:
     """Run a list of pairs, say how each ended, and end the command with the worst exit code."""
-    from geofcs.pairs import detect_pairs, exit_code_of, read_pairs
+    from geofcs.listing import read_pairs
+    from geofcs.pairs import detect_pairs, exit_code_of
 
     results = detect_pairs(read_pairs(pairs, template, outputs), pairs, listener, stop)
     for result in results:

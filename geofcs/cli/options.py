@@ -99,7 +99,8 @@ AllowSources = Annotated[
     list[str] | None,
     Option(
         "--allow-source",
-        help="A folder or address that a VRT may point into, besides its own folder. Repeat for more.",
+        help="A folder or address that a VRT or a list of pairs may name files in, besides its own folder. Repeat for "
+        "more.",
         rich_help_panel=GRID,
     ),
 ]

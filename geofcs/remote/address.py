@@ -17,6 +17,9 @@ BUCKETS = {"s3": "/vsis3/", "gs": "/vsigs/", "az": "/vsiaz/"}
 ARCHIVES = {"zip": "/vsizip/", "tar": "/vsitar/", "gzip": "/vsigzip/"}
 """Archives that are looked into on request, and GDAL's name for each."""
 
+BUCKET = re.compile(r"\$?[A-Za-z0-9][A-Za-z0-9._-]*")
+"""The names of buckets that stores allow; in another one a character could end the name of a host."""
+
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(.*)", re.DOTALL)
 _ARCHIVE = re.compile(
     r"\{(?P<braced>[^{}]+)\}(?P<rest>.*)|(?P<plain>.+?\.(?:zip|tar|tgz|tar\.gz|gz))(?P<inside>(?:/.*)?)"
@@ -105,6 +108,8 @@ def _check_complete(scheme: str, rest: str) -> None:
     if not host.rpartition("@")[2] or not path:
         wanted = "HOST/PATH" if scheme in WEB else "BUCKET/NAME"
         raise InputError(f"{scheme}://{host.rpartition('@')[2]}: names no file: write it as {scheme}://{wanted}")
+    if scheme in BUCKETS and not BUCKET.fullmatch(host):
+        raise InputError(f"{scheme}://{_brief(host)}: is not the name of a bucket: letters, digits, '.', '-' and '_'")
 
 
 def _virtual(text: str, archives: tuple[str, ...]) -> Address:

@@ -11,11 +11,12 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import quote, unquote, urlsplit
 
 from geofcs.errors import InputError, SourceError
-from geofcs.remote.address import Address
+from geofcs.remote.address import WEB, Address
+from geofcs.remote.hosts import inner_address
 from geofcs.remote.patience import attempts, timeout_seconds
 
 REFUSALS = (401, 403)
@@ -58,7 +59,7 @@ def _request(address: Address, first: int, count: int) -> tuple[bytes, WebFile]:
     request = urllib.request.Request(_plain_url(address), headers=_headers(address))
     request.add_header("Range", f"bytes={first}-{first + count - 1}")
     try:
-        with urllib.request.urlopen(request, timeout=timeout_seconds()) as answer:
+        with urllib.request.build_opener(_Redirects).open(request, timeout=timeout_seconds()) as answer:
             if answer.status != http.HTTPStatus.PARTIAL_CONTENT:
                 raise InputError(
                     f"{address.shown}: its server sends whole files only, no parts of them: download it first"
@@ -68,6 +69,28 @@ def _request(address: Address, first: int, count: int) -> tuple[bytes, WebFile]:
         if error.code == UNSATISFIABLE and first == 0:
             return b"", WebFile(0, None, None)
         raise
+
+
+class _Redirects(urllib.request.HTTPRedirectHandler):
+    """Follows redirects within the web, but none from the public internet into the network of this machine."""
+
+    def redirect_request(
+        self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: Any, newurl: str
+    ) -> urllib.request.Request | None:
+        """The request to send next; passwords are for the host that they were given for, as with GDAL."""
+        here, there = urlsplit(req.full_url), urlsplit(newurl)
+        if there.scheme not in WEB:
+            raise InputError(f"{here.hostname}: its server redirects to {there.scheme}://..., which is not followed")
+        inner = inner_address(newurl)
+        if inner is not None and inner_address(req.full_url) is None:
+            raise InputError(
+                f"{here.hostname}: its server redirects to {there.hostname} ({inner}) in the network of this machine, "
+                "which is not followed: give that address itself if it is what you want"
+            )
+        request = super().redirect_request(req, fp, code, msg, headers, newurl)
+        if request is not None and here.netloc != there.netloc:
+            request.remove_header("Authorization")
+        return request
 
 
 def _checked(answer: http.client.HTTPResponse, first: int, count: int) -> tuple[bytes, WebFile]:

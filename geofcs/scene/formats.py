@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -32,7 +33,8 @@ HARMFUL = ("PixelFunctionType", "PixelFunctionCode", "PixelFunctionLanguage", "K
 class Allowed:
     """What may be read besides GeoTIFFs: GDAL drivers by name, archives (zip, tar, gzip), and where VRTs may point.
 
-    A virtual raster may point into its own folder, and to whatever begins with one of `sources`.
+    A virtual raster may point into its own folder, and to whatever begins with one of `sources`; a list of pairs as
+    well, and to buckets and the public internet besides.
     """
 
     extra: tuple[str, ...] = ()
@@ -72,7 +74,7 @@ def check_virtual(address: Address, allowed: Allowed, depth: int = 0) -> None:
         raise InputError(f"{path}: is a virtual raster of virtual rasters too deep: make it anew with gdalbuildvrt")
     for source in _sources_of(path):
         target = parse_address(source)
-        if not _may_point_to(target, path, allowed.sources):
+        if not may_be_named(target, path.parent, allowed.sources):
             raise InputError(
                 f"{path}: points to {target.shown}, which lies elsewhere: allow that with --allow-source, or keep the "
                 "sources in its own folder"
@@ -104,12 +106,13 @@ def _sources_of(path: Path) -> Iterator[str]:
             yield str(path.parent / name) if relative else name
 
 
-def _may_point_to(target: Address, virtual: Path, sources: tuple[str, ...]) -> bool:
+def may_be_named(target: Address, folder: Path, sources: tuple[str, ...]) -> bool:
+    """Whether a file in `folder` may name another: one that lies there, or in one of the `sources`, links followed."""
     if not target.is_local:
         return any("://" in each and target.url.startswith(each.rstrip("/") + "/") for each in sources)
-    folders = [virtual.parent, *(Path(each) for each in sources if "://" not in each)]
-    resolved = Path(target.rest).resolve()
-    return any(resolved.is_relative_to(folder.resolve()) for folder in folders)
+    folders = [folder, *(Path(each) for each in sources if "://" not in each)]
+    resolved = Path(os.path.realpath(target.rest))
+    return any(resolved.is_relative_to(os.path.realpath(each)) for each in folders)
 
 
 def _first_bytes(path: Path, count: int) -> bytes:

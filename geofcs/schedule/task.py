@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import time
 
-import torch
 from distributed import Worker, get_worker
 
 from geofcs.blocks import BlockCounts, BlockJob, run_block
+from geofcs.breakdown import first_line, gpu_here, gpu_is_lost, is_of_a_gpu, is_out_of_memory
 from geofcs.errors import ComputeError, StoppedError
 from geofcs.schedule.terms import Terms, insist
 from geofcs.tiles import Block
@@ -59,20 +59,36 @@ class Reporter:
 def run_task(block: Block, number: int, job: BlockJob, run: str, terms: Terms | None) -> BlockCounts:
     """Run a block on a Dask worker, which must meet the terms if there are any.
 
-    Raises what `run_block` raises, `InputError` and `StoppedError`.
+    Raises what `run_block` raises, `InputError` and `StoppedError`. A worker process whose GPU is lost ends, and so
+    counts as one that died; this process itself is not ended, but told of.
     """
     worker = get_worker()
     reporter = Reporter(worker, run, number)
     reporter.strip_done()
-    if terms is not None:
-        insist(terms, job)
     try:
+        if terms is not None:
+            insist(terms, job)
         return run_block(job, block, reporter)
-    except torch.AcceleratorError as error:
-        if worker.nanny:
-            os._exit(BROKEN_DEVICE)  # after such an error every later call in this process fails as well
-        raise ComputeError(f"the GPU failed ({_first_line(error)}): give the same command again to go on") from error
+    except (RuntimeError, MemoryError) as error:
+        if is_out_of_memory(error):
+            raise _out_of_memory(error) from error
+        if not is_of_a_gpu(error):
+            raise
+        if gpu_is_lost() and (worker.nanny or terms is not None):
+            os._exit(BROKEN_DEVICE)
+        raise _gpu_failed(error) from error
 
 
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().partition("\n")[0]
+def _out_of_memory(error: BaseException) -> ComputeError:
+    """Of memory that was too short elsewhere than in a call of the model, whose batch would have been halved."""
+    return ComputeError(
+        f"out of memory ({first_line(error)}): use a smaller --tile or --batch, or fewer --workers, or end what else "
+        "takes it, and give the same command again"
+    )
+
+
+def _gpu_failed(error: BaseException) -> ComputeError:
+    return ComputeError(
+        f"{gpu_here()} failed ({first_line(error)}): give the same command again to go on; if it fails there again, "
+        "look at it with nvidia-smi, and leave it out with --device cuda:NUMBERS of others, or cpu"
+    )

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import torch
 
+from geofcs.breakdown import is_out_of_memory
 from geofcs.errors import ComputeError
-from geofcs.scoring import is_out_of_memory
 from geofcs.training.checkpoint import way_on
 from geofcs.training.config import RunConfig
 

@@ -66,7 +66,9 @@ class FaultyServer:
     faults: Faults = field(default_factory=Faults)
     ranges: bool = True
     etags: dict[str, str] = field(default_factory=dict)
+    redirects: dict[str, str] = field(default_factory=dict)
     requests: list[str] = field(default_factory=list)
+    passwords: list[str | None] = field(default_factory=list)
     port: int = 0
 
     def url(self, name: str) -> str:
@@ -119,6 +121,7 @@ class _Handler(BaseHTTPRequestHandler):
         name = self.path.partition("?")[0].lstrip("/")
         request = f"{self.command} {self.path} {self.headers.get('Range', '')}".strip()
         self.served.requests.append(request)
+        self.served.passwords.append(self.headers.get("Authorization"))
         fault = self.served.faults.draw(request)
         content = self.served.files.get(name)
         if fault == "reset":
@@ -128,6 +131,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
         elif fault in STATUSES:
             self._refuse(STATUSES[fault])
+        elif name in self.served.redirects:
+            self._refuse(302, location=self.served.redirects[name])
         elif content is None:
             self._refuse(404)
         else:
@@ -166,8 +171,10 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self.wfile.write(part)
 
-    def _refuse(self, status: int) -> None:
+    def _refuse(self, status: int, location: str | None = None) -> None:
         self.send_response(status)
+        if location:
+            self.send_header("Location", location)
         self.send_header("Content-Length", "0")
         self.end_headers()
 

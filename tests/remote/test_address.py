@@ -68,6 +68,11 @@ def test_whatever_has_no_scheme_is_a_path_of_the_disk(text: str) -> None:
         "https://",
         "s3://bucket",
         "s3:///a.tif",
+        "s3://127.0.0.1#/a.tif",
+        "s3://localhost?/a.tif",
+        "s3://user@169.254.169.254/a.tif",
+        "/vsis3/example.org:80#/a.tif",
+        "gs://a b/c.tif",
     ],
 )
 def test_what_is_not_plainly_one_file_is_refused_in_a_line(text: str) -> None:
