@@ -35,7 +35,7 @@ def gpu_is_lost() -> bool:
     After an illegal access, a failed assertion or an error of its memory every later call in the process fails as well
     (CUDA's "sticky" errors); after any other error waiting for it succeeds.
     """
-    if not torch.cuda.is_initialized():
+    if not torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         return False
     try:
         torch.cuda.synchronize()

@@ -338,14 +338,15 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def handlers() -> Iterator[None]:
-    """Signal handlers as they were: a command sets its own."""
+    """Handlers of signals and of what is printed as they were: a command sets its own."""
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    hooks = sys.excepthook, sys.unraisablehook
     yield
+    sys.excepthook, sys.unraisablehook = hooks
     for number, handler in before.items():
         signal.signal(number, handler)
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # rasterio's log of damaged text
 @pytest.mark.usefixtures("handlers")
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_bad_sources_end_in_one_line_and_an_exit_code(

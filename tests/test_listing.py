@@ -113,9 +113,7 @@ def test_outputs_lie_in_the_lists_folder_or_that_of_outputs(tmp_path: Path, out:
     folder.mkdir()
     (folder / "link").symlink_to(tmp_path)
     text = f"t1,t2,out\na.tif,b.tif,{out}\n"
-    with pytest.raises(
-        InputError, match=r"line 2: .*lies outside the folder of the list: name .* with -o /"
-    ):
+    with pytest.raises(InputError, match=r"line 2: .*lies outside the folder of the list: name .* with -o /"):
         requests(folder, text)
     outputs = (folder / out).parent
     assert requests(folder, text, outputs=outputs)[0].out == folder / out

@@ -23,6 +23,7 @@ from geofcs.cli.train import train
 from geofcs.cli.verify import verify
 from geofcs.cli.weights import app as weights
 from geofcs.errors import GeofcsError
+from geofcs.noise import print_no_undecodable_messages
 
 app = typer.Typer(
     name="geofcs",
@@ -47,11 +48,11 @@ def _show_version(wanted: bool) -> None:
 
 @app.callback()
 def _root(
-    version: Annotated[
+    version: Annotated[  # noqa: ARG001, its callback deals with it
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
-    pass
+    print_no_undecodable_messages()  # not before: typer has just set a hook of its own
 
 
 app.command()(detect)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import rasterio
 from affine import Affine
 from typer.testing import CliRunner
 
@@ -51,3 +54,17 @@ def test_scenes_that_cannot_be_compared_are_refused_as_by_detect(tmp_path: Path)
     t2 = write(tmp_path / "t2.tif", noise(), ORIGIN @ Affine.translation(500, 0))
     with pytest.raises(InputError, match="do not overlap"):
         said(t1, t2)
+
+
+def test_damaged_text_in_a_header_puts_nothing_beside_what_the_command_says(tmp_path: Path) -> None:
+    """In a process of its own: Cython prints what rasterio cannot log straight to the standard error."""
+    path = write(tmp_path / "t1.tif", noise())
+    with rasterio.open(path, "r+") as file:
+        file.update_tags(LINEAGE="somebody's")
+    content = Path(path).read_bytes()
+    assert b"<GDALMetadata>" in content
+    Path(path).write_bytes(content.replace(b"<GDALMetadata>", b"<GDAL\xb0etadata>"))
+    command = [sys.executable, "-m", "geofcs", "check", path, path]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "compared" in done.stdout
+    assert done.stderr == ""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
 from geofcs.errors import GeofcsError, InputError
@@ -11,7 +13,7 @@ from tests.remote.server import FaultyServer, serving
 
 
 @pytest.fixture
-def other(hurried: None) -> FaultyServer:
+def other(hurried: None) -> Iterator[FaultyServer]:
     """A second server, with a file."""
     with serving(FaultyServer({"a.tif": b"0123456789"})) as running:
         yield running

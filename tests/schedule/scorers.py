@@ -97,7 +97,7 @@ class LostGpuScorer(StubScorer):
         if (t1[:, 0] == 130).any() and len(list(self._source.folder.iterdir())) < self._source.faults:
             (self._source.folder / f"{os.getpid()}").touch()
             torch.cuda.is_initialized = lambda: True
-            torch.cuda.synchronize = fail_for_good
+            torch.cuda.synchronize = fail_for_good  # type: ignore[assignment]
         if torch.cuda.synchronize is fail_for_good:
             fail_for_good()
         return super().__call__(t1, t2)

@@ -32,10 +32,18 @@ def digests(job: BlockJob) -> dict[str, str]:
 def kill_a_worker(cluster: ProcessCluster, choose: random.Random) -> bool:
     """SIGKILL to one of the processes under the nannies, which compute; False where none is there just now."""
     below = [each for nanny in cluster.workers for each in psutil.Process(nanny.pid).children()]
-    computing = [each for each in below if "spawn_main" in " ".join(each.cmdline())]
+    computing = [each for each in below if computes(each)]
     if computing:
         choose.choice(computing).kill()
     return bool(computing)
+
+
+def computes(process: psutil.Process) -> bool:
+    """Whether it is a worker's own; one that has just died is not."""
+    try:
+        return "spawn_main" in " ".join(process.cmdline())
+    except psutil.NoSuchProcess:
+        return False
 
 
 def killer(cluster: ProcessCluster, listener: Silent, choose: random.Random, tiles: int) -> list[int]:
