@@ -170,7 +170,7 @@ def lost_gpu_job(folder: Path) -> BlockJob:
 
 
 def test_a_process_whose_gpu_is_lost_ends_and_a_fresh_one_takes_its_blocks(tmp_path: Path) -> None:
-    """Both blocks that it has under way: one meets the error, to the other every call fails."""
+    """All that it has under way: one of them meets the error, and to the others every call fails."""
     job, crew = lost_gpu_job(tmp_path), Crew("processes", 1, BLOCKS_PER_GPU, 1)
     blocks = job.lattice.blocks(crew.in_flight, 3)
     done = run_here(crew, job, blocks)
