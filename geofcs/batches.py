@@ -165,10 +165,12 @@ def _joined(parts: list[Scores]) -> Scores:
 def not_finite(scores: Scores, slots: Collection[int]) -> frozenset[int]:
     """Which of the slots hold a score that is not finite.
 
-    One sum per tile tells, for scores are probabilities, and no other test reads them as fast. (Flattened ones would
-    be copied first where they are parts of something larger.)
+    One sum per tile tells, for scores are probabilities, and of a softmax one layer, for where a logit is not finite no
+    score of the pixel is. No other test reads as little as fast. (Flattened scores would be copied first where they are
+    parts of something larger.)
     """
-    total = sum(layer.sum(tuple(range(1, layer.dim()))) for layer in scores if layer is not None)
+    layers = [scores.change, *(cover[:, 0] for cover in (scores.t1, scores.t2) if cover is not None)]
+    total = sum(layer.sum((1, 2)) for layer in layers)
     broken = (~torch.as_tensor(total).isfinite()).nonzero().flatten().tolist()
     return frozenset(broken) & frozenset(slots)
 

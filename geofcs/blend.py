@@ -16,6 +16,8 @@ from geofcs.tiles import Block, Lattice
 
 COVER_NODATA = 255
 
+ROWS_AT_ONCE = 8
+
 Mask = npt.NDArray[np.bool_]
 
 
@@ -128,7 +130,7 @@ class RowBlend:
         changed = np.flatnonzero((score > threshold).cpu().numpy() & valid)
         dtype = self._scheme.code_dtype
         codes, cover_t1, cover_t2 = (np.full(valid.shape, NO_CHANGE, dtype) for _ in range(3))
-        percent = (score * 100).round_().cpu().numpy().astype(dtype)
+        percent = _in_percent(score.cpu().numpy(), dtype)
         if len(changed):
             before, after = self._covers(changed)
             codes.ravel()[changed] = self._scheme.encode(before, after)
@@ -165,3 +167,12 @@ class RowBlend:
             mask[:kept] = mask[tile - kept :].copy()
             mask[kept:] = False
         self._rows_begun = kept
+
+
+def _in_percent(score: npt.NDArray[np.float32], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+    """Scores in whole percent, a few rows at a time: what lies between stays in the cache."""
+    percent = np.empty(score.shape, dtype)
+    for top in range(0, len(score), ROWS_AT_ONCE):
+        rows = slice(top, top + ROWS_AT_ONCE)
+        percent[rows] = np.rint(score[rows] * np.float32(100))
+    return percent

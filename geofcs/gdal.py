@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from urllib.parse import urlsplit
 from xml.etree import ElementTree as ET
 
 import rasterio
-from rasterio.errors import NotGeoreferencedWarning
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.io import MemoryFile
 
 BLOCK_CACHE_BYTES = 256 * 2**20
 """GDAL's default is 5 % of the memory for every process. In bytes: rasterio does not pass a small number on as MB."""
@@ -44,6 +46,20 @@ def gdal_settings() -> rasterio.Env:
     """
     network = {name: network_setting(name) for name in NETWORK} | s3_endpoint()
     return rasterio.Env(GDAL_PAM_ENABLED="NO", GDAL_NUM_THREADS="1", GDAL_CACHEMAX=BLOCK_CACHE_BYTES, **network)
+
+
+@cache
+def quick_compression() -> Mapping[str, str | int]:
+    """How rasters are written that are read once or twice: with Zstandard, or deflate where GDAL was built without it.
+
+    For strips Zstandard took a quarter of the time of deflate, and less room.
+    """
+    with rasterio.Env(), MemoryFile() as memory:
+        try:
+            with memory.open(driver="GTiff", count=1, height=1, width=1, dtype="uint8", compress="zstd"):
+                return {"compress": "zstd", "zstd_level": 1}
+        except RasterioError:
+            return {"compress": "deflate", "zlevel": 1}
 
 
 def network_setting(name: str) -> str:

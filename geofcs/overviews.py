@@ -14,7 +14,7 @@ import numpy.typing as npt
 import rasterio
 from rasterio.windows import Window
 
-from geofcs.gdal import gdal_settings
+from geofcs.gdal import gdal_settings, quick_compression
 
 INTERNAL_TILE = 512
 """Side of a product's internal tiles in pixels, the COG driver's own default; the smallest overview is one."""
@@ -59,12 +59,12 @@ def _shape(raster: str) -> tuple[int, int]:
 
 
 def _write_half(raster: str, shape: tuple[int, int], path: Path, halve: Halve, nodata: int) -> int:
-    """Write the level below a raster; returns its checksum. Compressed no more than is quick: it is read once."""
+    """Write the level below a raster; returns its checksum."""
     height, width = (-(-length // 2) for length in shape)
     checksum = 0
     with gdal_settings(), rasterio.open(raster) as source, rasterio.open(
         path, "w", driver="GTiff", count=1, height=height, width=width, dtype=source.dtypes[0], tiled=True,
-        blockxsize=INTERNAL_TILE, blockysize=INTERNAL_TILE, compress="deflate", zlevel=1, bigtiff="IF_SAFER",
+        blockxsize=INTERNAL_TILE, blockysize=INTERNAL_TILE, bigtiff="IF_SAFER", **quick_compression(),
     ) as file:  # fmt: skip
         for window in _windows(height, width):
             pixels = halve(_whole_quads(source, window, nodata), nodata)

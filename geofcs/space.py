@@ -20,7 +20,7 @@ POLYGON_BYTES = 500
 """What a polygon takes in a GeoPackage: 386 bytes measured for squares of one pixel, their entry in the index and their
 attributes included; larger ones have more corners, but there are fewer of them."""
 
-RUN_PER_STRIPS = 4
+RUN_PER_STRIPS = 6
 """A whole run against its strips: they are kept while rasters, their overviews and polygons are made of them."""
 
 
@@ -45,8 +45,8 @@ class Space:
 
     @property
     def at_least(self) -> int:
-        """Bytes that the run takes even if everything is the same colour."""
-        return (self.strips + int(self.rasters * PYRAMID)) // DEFLATE_AT_BEST
+        """Bytes that the rasters take even if everything is the same colour; strips may take hardly any."""
+        return int(self.rasters * PYRAMID) // DEFLATE_AT_BEST
 
     def check(self) -> str:
         """A sentence on what is needed and what is free. Raises `OutputError` where not even the least is free."""

@@ -17,7 +17,7 @@ from rasterio.io import MemoryFile
 
 from geofcs.durable import sync
 from geofcs.errors import OutputError, VerificationError
-from geofcs.gdal import gdal_settings
+from geofcs.gdal import gdal_settings, quick_compression
 from geofcs.tiles import Block, Lattice
 
 CHECKSUM_TAG = "GEOFCS_CRC32"
@@ -79,7 +79,7 @@ def _encoded(layers: Layers, remark: str) -> bytes:
     with gdal_settings(), MemoryFile() as memory:
         with memory.open(
             driver="GTiff", count=bands, height=height, width=width, dtype=layers.dtype,
-            compress="deflate", zlevel=1, interleave="band", blockysize=min(64, height), BIGTIFF="IF_SAFER",
+            interleave="band", blockysize=min(64, height), BIGTIFF="IF_SAFER", **quick_compression(),
         ) as file:  # fmt: skip
             file.write(layers)
             file.update_tags(**{CHECKSUM_TAG: " ".join(_checksums(layers, remark)), REMARK_TAG: remark})

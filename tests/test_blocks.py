@@ -13,11 +13,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from geofcs.batches import not_finite
 from geofcs.blend import RowBlend
 from geofcs.blocks import BlockCounts, BlockJob, give_up, oddities_of, run_block
 from geofcs.classes import SECOND
 from geofcs.errors import ComputeError
-from geofcs.model.interface import Scores
+from geofcs.model.interface import Logits, Scores, scores_of
 from geofcs.oddities import Oddities
 from geofcs.reading import prefetched
 from geofcs.strips import strips_of
@@ -226,6 +227,19 @@ def test_scores_that_are_not_finite_name_their_tile(tmp_path: Path) -> None:
     job = replace(stub_job(tmp_path / "strips"), scorer=ExactScorerSource(400))
     with pytest.raises(ComputeError, match=r"tile at row 96, column 0.*--on-tile-error nodata"):
         run_block(job, job.lattice.blocks(1)[0], Nobody())
+
+
+@pytest.mark.parametrize("bad", [torch.nan, torch.inf, -torch.inf])
+def test_a_tile_is_not_finite_where_any_of_its_scores_is_whichever_logit_was_bad(bad: float) -> None:
+    for channel in range(2 + 2 * SECOND.count):
+        maps = torch.randn(3, 2 + 2 * SECOND.count, 8, 8)
+        maps[1, channel, 5, 6] = bad
+        scores = scores_of(Logits(*torch.split(maps, [2, SECOND.count, SECOND.count], 1)))
+        worst = {
+            slot for slot in range(3) for layer in scores if layer is not None and not layer[slot].isfinite().all()
+        }
+        assert not_finite(scores, range(3)) == worst
+        assert worst == ({1} if bad != -torch.inf else set())
 
 
 TILES_OVER_ROW_130 = frozenset((96, col) for col in (0, 48, 96, 144, 192, 240, 288, 336))

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import rasterio
 
+from geofcs import strips
 from geofcs.errors import OutputError, VerificationError
 from geofcs.strips import Strip, has_sound_strip, strips_of, write_strip
 from geofcs.tiles import Lattice
@@ -26,6 +28,18 @@ def test_a_strip_comes_back_as_it_was_written(tmp_path: Path, dtype: type) -> No
     assert (strip_layers(tmp_path, STRIP, 2) == layers(dtype)).all()
     assert has_sound_strip(tmp_path, STRIP, 2, np.dtype(dtype))
     assert [path.name for path in tmp_path.iterdir()] == [STRIP.name]
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_strips_of_a_gdal_without_zstandard_are_as_good(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dtype: type
+) -> None:
+    monkeypatch.setattr(strips, "quick_compression", lambda: {"compress": "deflate", "zlevel": 1})
+    write_strip(tmp_path, STRIP, layers(dtype))
+    with rasterio.open(tmp_path / STRIP.name) as file:
+        assert file.compression.name == "deflate"
+    assert (strip_layers(tmp_path, STRIP, 2) == layers(dtype)).all()
+    assert has_sound_strip(tmp_path, STRIP, 2, np.dtype(dtype))
 
 
 def test_every_truncation_of_a_strip_is_noticed(tmp_path: Path) -> None:

@@ -121,7 +121,7 @@ def find_regions(
     changed = np.where(codes == nodata, codes.dtype.type(NO_CHANGE), codes)
     runs = Runs.of(codes, block, areas)
     count, label = runs.connected(changed)
-    regions = _add_up(runs, label, count, percent, block)
+    regions = _add_up(runs, label, count, percent, changed, block)
     lines = _rim_labels(changed, label, runs)
     is_open = np.zeros(count, bool)
     for line in lines:
@@ -144,16 +144,21 @@ def find_regions(
 
 
 def _add_up(
-    runs: Runs, label: npt.NDArray[np.int32], count: int, percent: npt.NDArray[np.uint8] | None, block: Block
+    runs: Runs,
+    label: npt.NDArray[np.int32],
+    count: int,
+    percent: npt.NDArray[np.uint8] | None,
+    changed: npt.NDArray[Any],
+    block: Block,
 ) -> Regions:
-    """All regions of the window; runs of no change and of nodata count as regions of their own."""
+    """All regions of the window; runs of no change and of nodata count as regions of their own, without scores."""
     width = block.window_shape[1]
     first_run = np.empty(count, np.int64)
     first_run[label[::-1]] = np.arange(len(label))[::-1]
     row, col = np.divmod(runs.start[first_run], width)
     percents = [np.zeros(count, np.int64)] * 2
     if percent is not None:
-        percents = [_sums(label, each, count) for each in runs.percent(percent, block)]
+        percents = [_sums(label, each, count) for each in runs.percent(percent, changed, block)]
     return Regions(
         runs.code[first_run],
         (block.top - 1 + row) * block.raster_shape[1] + block.left - 1 + col,

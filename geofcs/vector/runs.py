@@ -51,16 +51,15 @@ class Runs:
             pixels, size * pixels,
         )  # fmt: skip
 
-    def percent(self, percent: npt.NDArray[np.uint8], block: Block) -> tuple[Ints, Ints]:
-        """Sum of the known change scores of each run's own pixels, and how many there are."""
-        is_known = percent != PERCENT_NODATA
-        is_known[0] = is_known[1 + block.height :] = False
-        is_known[:, 0] = is_known[:, 1 + block.width :] = False
-        known = np.where(is_known, percent, np.uint8(0))
-        return (
-            np.add.reduceat(known.ravel(), self.start, dtype=np.int64),
-            np.add.reduceat(is_known.ravel(), self.start, dtype=np.int64),
-        )
+    def percent(self, percent: npt.NDArray[np.uint8], changed: npt.NDArray[Any], block: Block) -> tuple[Ints, Ints]:
+        """Sum of the known change scores of each run's own pixels, and how many there are; 0 where nothing changed."""
+        counts = (percent != PERCENT_NODATA) & (changed != 0)
+        counts[0] = counts[1 + block.height :] = False
+        counts[:, 0] = counts[:, 1 + block.width :] = False
+        pixels = np.flatnonzero(counts)
+        run, count = self.of_pixel[pixels], len(self.start)
+        total = np.bincount(run, percent.ravel()[pixels], count)  # float64 counts exactly up to 2^53
+        return total.astype(np.int64), np.bincount(run, minlength=count)
 
     def connected(self, changed: npt.NDArray[Any]) -> tuple[int, npt.NDArray[np.int32]]:
         """The 4-connected regions of `changed` (h, w; 0 where no region is): how many, and the number of each run.
