@@ -18,6 +18,7 @@ from geofcs.grid import Grid, same_crs
 from geofcs.scene.alignment import Warp, crs_text, overlap, place
 from geofcs.scene.aoi import cut_to_aoi
 from geofcs.scene.dates import acquisition_date
+from geofcs.scene.doubts import doubts_of_place, doubts_of_values
 from geofcs.scene.files import RasterFile
 from geofcs.scene.formats import Allowed
 from geofcs.scene.options import SceneOptions
@@ -57,7 +58,8 @@ def plan_pair(t1: str, t2: str, options: SceneOptions) -> ScenePair:
             aoi,
             (*first.notes, *second.notes),
         )
-        return _scaled(replace(pair, notes=(*pair.notes, *_placement_notes(pair, options))), options)
+        notes = (*pair.notes, *_placement_notes(pair, options), *doubts_of_place(pair))
+        return _scaled(replace(pair, notes=notes), options)
 
 
 def _found_scenes(t1: str, t2: str, options: SceneOptions) -> tuple[Found, Found]:
@@ -182,6 +184,8 @@ def _scaled(pair: ScenePair, options: SceneOptions) -> ScenePair:
     if not any(wanted):
         return pair
     t1, t2 = _sample(pair)
+    fill = (*doubts_of_values("T1", pair.t1, t1), *doubts_of_values("T2", pair.t2, t2))
+    pair = replace(pair, notes=(*pair.notes, *fill))
     own = [percentile_stretch(t1), percentile_stretch(t2)]
     if options.scale_per_date or not all(wanted):
         return _with_stretches(pair, [each if want else None for each, want in zip(own, wanted, strict=True)], [])
