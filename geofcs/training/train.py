@@ -27,6 +27,7 @@ from geofcs.training.progress import Progress
 from geofcs.training.quality import Quality
 from geofcs.training.record import Record
 from geofcs.training.schedules import learning_rate
+from geofcs.training.scores import score_of, told
 from geofcs.training.sets import Sets, sets_of
 from geofcs.training.state import state_tensors
 from geofcs.training.step import Step, iterate
@@ -237,25 +238,6 @@ def batches_of(job: Job, sets: Sets, iteration: int) -> Iterator[Batch]:
     """The training batches of this process from an iteration on."""
     data, pinned = job.config.data, job.device.type == "cuda"
     return batches(sets.train, data.crop, job.config.train.seed, job.share, iteration, data.workers, pinned=pinned)
-
-
-def score_of(quality: Quality, by: str) -> float | None:
-    """What the best model is chosen by: SeK or F_SCD, or the F1 of change where there is no land cover."""
-    score: float | None = getattr(quality, _score_name(quality, by))
-    return score
-
-
-def told(quality: Quality, by: str) -> str:
-    """The score with its name and protocol."""
-    score, name = score_of(quality, by), SCORES[_score_name(quality, by)]
-    return f"validation {name} ({quality.protocol}) {'n/a' if score is None else f'{score:.4f}'}"
-
-
-SCORES = {"sek": "SeK", "f_scd": "F_SCD", "f1": "F1"}
-
-
-def _score_name(quality: Quality, by: str) -> str:
-    return "f1" if quality.protocol == "binary" else by
 
 
 def _all_names(job: Job, names: tuple[str, ...]) -> list[str]:

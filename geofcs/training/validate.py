@@ -17,13 +17,16 @@ from geofcs.model.maps import Maps, maps_of
 from geofcs.training.batches import Batch
 from geofcs.training.data import Pairs
 from geofcs.training.job import Job
-from geofcs.training.loading import Whole, collated_by_size, delivered, leave_signals_alone, start_method
+from geofcs.training.loading import Whole, batched, collated_by_size, delivered, leave_signals_alone, start_method
 from geofcs.training.metrics import ChangeMetrics
 from geofcs.training.processes import agreed
 from geofcs.training.quality import Quality
 from geofcs.training.step import labels_of
 
 WHITE = (255, 255, 255)
+
+GAP, GREY = 4, 128
+"""Pixels between two pictures, and their grey."""
 
 
 class Validation:
@@ -34,7 +37,7 @@ class Validation:
         count = len(pairs) if config.pairs is None else min(config.pairs, len(pairs))
         self.pairs = count
         workers = min(job.config.data.workers, -(-count // config.batch))
-        self._job = job
+        self._job, self._set = job, pairs
         self._loader: DataLoader[list[Batch] | GeofcsError] = DataLoader(
             Whole(pairs),  # type: ignore[arg-type]  # an index is all that it is asked for
             batch_size=config.batch,
@@ -57,18 +60,16 @@ class Validation:
         return metrics.quality()
 
     def pictures(self, count: int) -> Tensor:
-        """(3, rows, columns) uint8 of the first pairs: T1, T2, truth and prediction of either date, one pair a row.
+        """(3, rows, columns) uint8 of pairs all over the set, one a row: T1, T2, truth and prediction of either date.
 
         Pairs of another size than the first are passed over.
         """
         rows: list[Tensor] = []
         with _judging(self._job):
-            for batch in self._batches():
-                rows += _rows(batch, self._maps(batch), self._job.classes)
-                rows = [row for row in rows if row.shape == rows[0].shape]
-                if len(rows) >= count:
-                    break
-        return torch.cat(rows[:count], 1)
+            for number in range(min(count, self.pairs)):
+                batch = batched([self._set[number * self.pairs // min(count, self.pairs)]]).to(self._job.device)
+                rows.append(_row(batch, self._maps(batch), self._job.classes))
+        return _beside([row for row in rows if row.shape == rows[0].shape], 1)
 
     def _count(self, metrics: ChangeMetrics) -> None:
         """Add this process's pairs."""
@@ -104,8 +105,8 @@ def _judging(job: Job) -> Iterator[None]:
         job.judged.train()
 
 
-def _rows(batch: Batch, maps: Maps, classes: ClassScheme) -> list[Tensor]:
-    """One strip (3, h, 6 w) per pair; a binary map's only colour is its change."""
+def _row(batch: Batch, maps: Maps, classes: ClassScheme) -> Tensor:
+    """The strip (3, h, 6 w and gaps) of one pair; a binary map's only colour is its change."""
     palette = torch.tensor([WHITE, *(cover.colour for cover in classes.land_covers)], dtype=torch.uint8)
     if maps.t1 is None or maps.t2 is None:
         palette = torch.tensor([WHITE, classes.transitions[0].colour], dtype=torch.uint8)
@@ -114,4 +115,12 @@ def _rows(batch: Batch, maps: Maps, classes: ClassScheme) -> list[Tensor]:
         ids = [batch.label1, batch.label2, maps.t1, maps.t2]
     painted = [palette[each.cpu().long().clamp(max=len(palette) - 1)].movedim(-1, 1) for each in ids]
     t1, t2, truth1, truth2, said1, said2 = batch.t1.cpu(), batch.t2.cpu(), *painted
-    return list(torch.cat([t1, t2, truth1, said1, truth2, said2], -1))
+    return _beside([each[0] for each in (t1, t2, truth1, said1, truth2, said2)], 2)
+
+
+def _beside(pictures: list[Tensor], axis: int) -> Tensor:
+    """Pictures (3, h, w) in a row or a column, with a grey gap between them."""
+    size = list(pictures[0].shape)
+    size[axis] = GAP
+    gap = torch.full(size, GREY, dtype=torch.uint8)
+    return torch.cat([part for each in pictures for part in (gap, each)][1:], axis)

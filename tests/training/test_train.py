@@ -207,4 +207,6 @@ def test_tensorboard_is_given_losses_numbers_and_pictures(tmp_path: Path) -> Non
         scalars
     )
     (picture,) = events.Images("validation/t1_t2_truth1_said1_truth2_said2")
-    assert (picture.height, picture.width) == (2 * 32, 6 * 32), "two pairs as the config says, six maps each"
+    assert (picture.height, picture.width) == (2 * 32 + 4, 6 * 32 + 5 * 4), (
+        "two pairs as the config says, six maps each"
+    )
