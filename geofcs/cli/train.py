@@ -23,7 +23,7 @@ Dataset = Annotated[
     str | None,
     Option(help="Which config: second, landsat, levir, synthetic, or folder for pairs of your own with any classes."),
 ]
-Data = Annotated[Path | None, Option(help="The folder of the dataset.")]
+Data = Annotated[Path | None, Option(help="The folder of the dataset. Default: data/NAME.")]
 Config = Annotated[Path | None, Option(help="A YAML config of your own, in place of the dataset's.")]
 Model = Annotated[str | None, Option(help="mamba-fcs, changemamba or scannet: which config. Default: mamba-fcs.")]
 Recipe = Annotated[str | None, Option(help="Another config of the dataset: published (exactly so), or small.")]
@@ -36,6 +36,9 @@ Resume = Annotated[Path | None, Option(metavar="RUN", help="Go on with this run,
 Out = Annotated[Path | None, Option("-o", "--out", metavar="RUN", help="The folder that the run is written into.")]
 DryRun = Annotated[bool, Option("--dry-run", help="Say what would be trained, try ten iterations, write nothing.")]
 Quiet = Annotated[bool, Option("-q", "--quiet", help="Say nothing but errors.")]
+
+USUAL_FOLDER = Path("data")
+"""Where datasets lie by their names, for geofcs eval too."""
 
 
 def train(
@@ -83,12 +86,16 @@ def _config_path(dataset: str | None, config: Path | None, recipe: str | None, m
 
 
 def _config(path: Path, settings: list[str], data: Path | None, start: Path | None) -> RunConfig:
-    """The config with what the command line says in its place."""
+    """The config with what the command line says in its place; a dataset without a folder lies in data/NAME."""
     from geofcs.training.config import read_config
 
     said = [] if data is None else [f"data.folder={_quoted(data)}"]
     said += [] if start is None else [f"model.weights={_quoted(start)}"]
-    return read_config(path, [*said, *settings])
+    config = read_config(path, [*said, *settings])
+    usual = USUAL_FOLDER / config.data.dataset
+    if config.data.folder is not None or not usual.is_dir():
+        return config
+    return read_config(path, [*said, *settings, f"data.folder={_quoted(usual)}"])
 
 
 def _quoted(path: Path) -> str:

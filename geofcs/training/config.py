@@ -273,9 +273,15 @@ def _said(kind: str, key: str, message: str) -> str:
 
 
 def _unknown(key: str) -> str:
-    """That there is no such key, and which was probably meant: one of the same last part, else of a similar name."""
-    last = key.split(".")[-1]
+    """That there is no such key, and which was probably meant: one of the same last part, else of a similar name.
+
+    Where none is similar, which keys its section has.
+    """
+    section, _, last = key.rpartition(".")
     meant = [each for each in known_keys() if each.split(".")[-1] == last]
     meant += difflib.get_close_matches(key, known_keys(), 1)
+    if not meant and section in RunConfig.model_fields:
+        there = [each.split(".")[-1] for each in known_keys() if each.startswith(f"{section}.")]
+        return f"there is no key {key}; {section} has {', '.join(there)}"
     meant += difflib.get_close_matches(key.split(".")[0], RunConfig.model_fields, 1)
     return f"there is no key {key}" + (f"; did you mean {meant[0]}?" if meant else "")

@@ -42,7 +42,7 @@ def _folder(config: RunConfig) -> Sets:
 
     data = config.data
     if data.folder is None:
-        raise UsageError(f"say where {data.dataset} lies: --data DIR")
+        raise UsageError(f"say where {data.dataset} lies: --data DIR (without, data/{data.dataset} is looked for)")
     classes = None if data.classes is None else scheme_named(data.classes)
     found = open_dataset(
         data.folder, classes, tile=data.crop, published=data.published_protocol, keep_copies=data.keep_copies

@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 from geofcs.cli.app import app
 from geofcs.errors import GeofcsError, InputError, UsageError
 from geofcs.model.weights import read_weights_info
+from tests.training.folders import second_as_distributed, several
 from tests.training.runs import TINY
 
 BEGIN = ["train", "--dataset", "synthetic", "--recipe", "small"]
@@ -48,6 +49,15 @@ def test_a_dry_run_tells_data_steps_memory_and_time_and_writes_nothing(tmp_path:
     assert re.search(r"speed +\d+\.\d+ s an iteration", said)
     assert re.search(r"time +about \d+\.\d hours", said)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_dataset_without_a_folder_lies_in_data_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    second_as_distributed(tmp_path / "data" / "second", several(f"{number:05}" for number in range(6)))
+    monkeypatch.chdir(tmp_path)
+    invoked("train", "--dataset", "second", *SETTINGS, "--set", "model.size=pico", "--set", "train.iterations=1",
+            "--set", "data.dataset=second", "-o", "run")  # fmt: skip
+    monkeypatch.chdir("/")
+    invoked("train", "--resume", str(tmp_path / "run"), "--set", "train.iterations=2")
 
 
 @pytest.mark.parametrize(

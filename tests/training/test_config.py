@@ -71,6 +71,11 @@ def test_an_unknown_key_is_refused_with_the_one_that_was_meant(setting: str, mea
         read_config(recipe_file("second", None), [setting])
 
 
+def test_an_unknown_key_like_no_other_is_refused_with_the_keys_of_its_section() -> None:
+    with pytest.raises(InputError, match=r"there is no key train\.learning_rate; train has seed, .* lr, .* devices$"):
+        read_config(recipe_file("second", None), ["train.learning_rate=1"])
+
+
 def test_all_that_is_wrong_is_said_at_once(tmp_path: Path) -> None:
     text = (
         recipe_file("second", None)
