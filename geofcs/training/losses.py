@@ -6,7 +6,7 @@ code is undefined, these terms are not. A term without a pixel to look at is 0. 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -80,11 +80,12 @@ def change_loss(logits: Logits, labels: Labels, weights: LossWeights) -> LossTer
     """The loss of one batch, in float32 (or float64, if the logits are), whatever autocast says."""
     with torch.autocast(logits.change.device.type, enabled=False):
         change = _at_least_float32(logits.change)
-        terms = _change_terms(change, labels.change, weights)
+        terms, unheard = _change_terms(change, labels.change, weights), [change]
         if logits.t1 is not None and logits.t2 is not None and labels.t1 is not None and labels.t2 is not None:
             dates = _at_least_float32(logits.t1), _at_least_float32(logits.t2)
-            terms |= _cover_terms(dates, (labels.t1, labels.t2), labels.change, weights)
-        zero = _nothing(change)
+            covers = _cover_terms(dates, (labels.t1, labels.t2), labels.change, weights)
+            terms, unheard = terms | covers, [change, *(() if covers else dates)]
+        zero = _nothing(unheard)
         total = sum((_weight_of(name, weights) * term for name, term in terms.items()), zero)
         return LossTerms(**{name: terms.get(name, zero) for name in LossTerms._fields[:-1]}, total=total)
 
@@ -209,6 +210,6 @@ def _covers_only(labels: Tensor) -> Tensor:
     return torch.where(labels == NO_CHANGE, IGNORE, labels)
 
 
-def _nothing(tensor: Tensor) -> Tensor:
-    """A 0 that belongs to the graph, so that a backward pass finds its way."""
-    return tensor.flatten()[:0].sum()
+def _nothing(logits: Sequence[Tensor]) -> Tensor:
+    """A 0 that belongs to the graph, so that a backward pass finds its way to every head, those without terms too."""
+    return torch.cat([each.flatten()[:0] for each in logits]).sum()

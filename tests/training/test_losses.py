@@ -53,6 +53,15 @@ def assert_finite(logits: Logits, labels: Labels, weights: LossWeights = PUBLISH
     return terms
 
 
+def test_heads_without_any_term_have_a_gradient_of_zero_which_other_processes_wait_for() -> None:
+    logits, labels = random_case()
+    change_alone = replace(PUBLISHED, ce_cover=0, lovasz_cover=0, similarity=0, sek=0)
+    change, *covers = gradients(logits, change_loss(logits, labels, change_alone))
+    assert change.any() and not any(each.any() for each in covers)
+    nothing = replace(change_alone, ce_change=0, lovasz_change=0)
+    assert not any(each.any() for each in gradients(logits, change_loss(logits, labels, nothing)))
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_terms_and_gradients_are_the_published_ones(name: str) -> None:
     logits, labels = published_case(name)
