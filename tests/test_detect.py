@@ -206,9 +206,11 @@ def test_an_interrupt_of_the_whole_group_lets_worker_processes_finish_their_stri
     strips = tmp_path / "out.partial" / "strips"
     wait_for(lambda: any(strips.rglob("*.tif")), or_end_of=process, seconds=200)
     below = psutil.Process(process.pid).children(recursive=True)
+    began = time.monotonic()
     os.killpg(process.pid, signal.SIGINT)
     _, said = process.communicate()
     assert process.returncode == 130, said
+    assert time.monotonic() - began < 12, "ten seconds, and the end of a process"
     assert "same command again" in said
     assert not list(strips.rglob("*.tmp")), "a worker died in the middle of a strip"
     end = time.monotonic() + 30

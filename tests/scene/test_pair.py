@@ -20,6 +20,7 @@ from rasterio.windows import Window
 
 from geofcs.errors import GeofcsError, InputError, SourceError
 from geofcs.scene import ScenePair
+from geofcs.scene.alignment import Straight
 from geofcs.scene.source import block_bytes
 from tests.scene.rasters import ORIGIN, T1_SHAPE, noise, plan, write
 
@@ -308,3 +309,20 @@ def test_damaged_headers_end_in_errors_of_ours(tmp_path: Path) -> None:
             plan(str(tmp_path / "b.tif"), str(tmp_path / "a.tif"))
         except GeofcsError as error:
             assert "\n" not in str(error)
+
+
+def test_a_world_file_beside_does_not_move_a_scene_that_has_its_place(tmp_path: Path) -> None:
+    t1, t2 = write(tmp_path / "t1.tif", noise()), write(tmp_path / "t2.tif", noise())
+    (tmp_path / "t2.tfw").write_text("10\n0\n0\n-10\n700005\n4000000\n")
+    (tmp_path / "t2.tif.aux.xml").write_text("<PAMDataset><GeoTransform>1,2,0,3,0,-4</GeoTransform></PAMDataset>")
+    assert plan(t1, t2).t2.placement == Straight(0, 0)
+
+
+def test_pixels_that_stand_for_points_lie_where_those_that_stand_for_areas_do(tmp_path: Path) -> None:
+    t1, t2 = write(tmp_path / "t1.tif", noise()), write(tmp_path / "t2.tif", noise())
+    with rasterio.open(t2, "r+") as file:
+        file.update_tags(AREA_OR_POINT="Point")
+        file.transform = ORIGIN
+    with rasterio.open(t2) as file:
+        assert file.tags()["AREA_OR_POINT"] == "Point"
+    assert plan(t1, t2).t2.placement == Straight(0, 0)
