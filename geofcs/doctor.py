@@ -22,6 +22,13 @@ MODULES = {"pyyaml": "yaml", "pillow": "PIL"}
 WITH_GDAL = ("rasterio", "pyogrio")
 LOOKED_INTO = ("torch", *WITH_GDAL, "psutil")
 """Packages that the findings say more of than a version."""
+RISKY = {
+    "GDAL_HTTP_UNSAFESSL": "no server has to prove that it is itself",
+    "GDAL_DRIVER_PATH": "GDAL loads programs from there",
+    "GDAL_VRT_ENABLE_PYTHON": "virtual rasters may run programs",
+    "OGR_SQLITE_LOAD_EXTENSIONS": "databases may load programs",
+}
+"""Settings of GDAL in the environment that undo what keeps inputs from doing harm."""
 TOLERANCE = 1e-4
 """By which the scan on a device may differ from plain torch on the CPU, relative: what the model is held to."""
 
@@ -59,6 +66,7 @@ class Findings:
     driver: dict[str, str]
     kernels: dict[str, Any]
     scan: dict[str, Scan]
+    risky: list[str]
 
     def as_json(self) -> dict[str, Any]:
         """All of it as plain values, with the cures."""
@@ -84,7 +92,13 @@ def examine() -> Findings:
         driver=_driver(),
         kernels=kernels,
         scan=dict(_scans()) if with_torch and "failure" not in kernels else {},
+        risky=risky_settings(),
     )
+
+
+def risky_settings() -> list[str]:
+    """Those of `RISKY` that are switched on."""
+    return [name for name in RISKY if os.environ.get(name, "").upper() not in ("", "NO", "FALSE", "OFF", "0")]
 
 
 def cures(found: Findings) -> Iterator[str]:
@@ -104,6 +118,8 @@ def cures(found: Findings) -> Iterator[str]:
         cuda = found.torch["cuda"]
         why = "was built without CUDA" if cuda is None else f"cannot use it with CUDA {cuda}"
         yield f"{found.driver['gpu']} lies idle, torch {why}: install the one that pytorch.org's selector names"
+    for name in found.risky:
+        yield f"{name} is set, so that {RISKY[name]}: unset it unless that is what you want"
 
 
 def required_distributions() -> list[str]:

@@ -19,7 +19,16 @@ import typer
 
 import geofcs.doctor
 from geofcs.cli.doctor import doctor
-from geofcs.doctor import Findings, Scan, cures, examine, imported_packages, required_distributions, try_scan
+from geofcs.doctor import (
+    Findings,
+    Scan,
+    cures,
+    examine,
+    imported_packages,
+    required_distributions,
+    risky_settings,
+    try_scan,
+)
 from geofcs.model import kernels
 
 
@@ -86,15 +95,26 @@ COMPILED = Scan("geofcs-kernels 1", "AVX2", 0.1, 0.0, None)
         ({"driver": {"failure": "no device"}}, "nvidia-smi fails (no device)"),
         ({"driver": {"version": "1", "gpu": "H1"}, "torch": {"cuda": None}}, "H1 lies idle, torch was built without"),
         ({"driver": {"version": "1", "gpu": "H1"}, "torch": {"cuda": "13.0"}}, "cannot use it with CUDA 13.0"),
+        ({"risky": ["GDAL_HTTP_UNSAFESSL"]}, "GDAL_HTTP_UNSAFESSL is set, so that no server has to prove"),
     ],
-    ids=["package", "scan", "failing scan", "kernels", "driver", "torch without CUDA", "torch too new"],
+    ids=["package", "scan", "failing scan", "kernels", "driver", "torch without CUDA", "torch too new", "settings"],
 )
 def test_each_lack_has_one_line_of_cure(found: Findings, change: dict[str, object], advice: str) -> None:
-    well = replace(found, missing={}, scan={"cpu": COMPILED, "mps": PLAIN}, driver={}, gpus=[])
+    well = replace(found, missing={}, scan={"cpu": COMPILED, "mps": PLAIN}, driver={}, gpus=[], risky=[])
     assert list(cures(well)) == []
     lines = list(cures(replace(well, **change)))  # type: ignore[arg-type]
     assert len(lines) == 1
     assert advice in lines[0]
+
+
+def test_settings_that_undo_what_protects_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {
+        "GDAL_HTTP_UNSAFESSL": "YES",
+        "GDAL_DRIVER_PATH": "/tmp/x",
+        "GDAL_VRT_ENABLE_PYTHON": "NO",
+    }.items():
+        monkeypatch.setenv(name, value)
+    assert risky_settings() == ["GDAL_HTTP_UNSAFESSL", "GDAL_DRIVER_PATH"]
 
 
 def test_a_scan_that_raises_or_differs_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
