@@ -141,7 +141,7 @@ class _Stream:
 
     def __init__(self, job: BlockJob, block: Block, watch: Watch, scorer: BatchScorer) -> None:
         self._job, self._watch, self._scorer = job, watch, scorer
-        self._blend = RowBlend(job.lattice, block, job.scheme, scorer.device)
+        self._blend = RowBlend(job.lattice, block, job.scheme, scorer.device, job.threshold)
         self._failed: set[tuple[int, int]] = set()
         self._in_float32: set[tuple[int, int]] = set()
 
@@ -197,7 +197,7 @@ class _Stream:
 
     def _write(self, strip: Strip) -> None:
         job = self._job
-        labels = self._blend.finish(strip.height, job.threshold)
+        labels = self._blend.finish(strip.height)
         write_strip(job.strips, strip, _layers(labels, job.landcover), self._oddities(strip).remark)
 
     def _oddities(self, strip: Strip) -> Oddities:

@@ -70,6 +70,13 @@ class Axis:
         """Index of the first tile that reaches `pixel`."""
         return next(index for index, start in enumerate(self.starts) if start + self.tile > pixel)
 
+    def alone(self, index: int) -> slice:
+        """Pixels of a tile, counted from its start, that no other tile reaches: its share of them is one."""
+        start, tile = self.starts[index], self.tile
+        first = self.starts[index - 1] + tile - start if index > 0 else 0
+        stop = self.starts[index + 1] - start if index + 1 < self.count else tile
+        return slice(first, max(first, stop))
+
     @cached_property
     def shares(self) -> npt.NDArray[np.float32]:
         """(count, tile) float32: how much each tile counts at each of its pixels; at every pixel they sum to one.

@@ -27,6 +27,14 @@ def test_shares_sum_to_one_at_every_pixel(axis: Axis) -> None:
 
 
 @given(axes())
+def test_a_tile_is_alone_where_its_share_is_one(axis: Axis) -> None:
+    for index, share in enumerate(axis.shares):
+        is_alone = np.zeros(axis.tile, bool)
+        is_alone[axis.alone(index)] = True
+        assert ((share == 1) == is_alone).all()
+
+
+@given(axes())
 def test_tiles_start_at_multiples_of_the_stride_and_the_last_ends_with_the_axis(axis: Axis) -> None:
     assert all(start == index * axis.stride for index, start in enumerate(axis.starts[:-1]))
     assert axis.starts[-1] == max(0, axis.length - axis.tile)
