@@ -43,7 +43,7 @@ class Part:
     @property
     def is_empty(self) -> bool:
         """Whether there is nothing of it."""
-        return self.rows.start >= self.rows.stop or self.source.start >= self.source.stop
+        return bool(self.rows.start >= self.rows.stop or self.source.start >= self.source.stop)
 
     def within(self, rows: slice, source: slice) -> Part:
         """What of it lies in some rows and columns of the tile; perhaps nothing."""

@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).parent.parent / "geofcs"
 
 LAYERS = [
     {"errors"},
-    {"durable", "lock", "space", "listener", "heap", "noise"},
+    {"durable", "lock", "space", "listener", "heap", "noise", "libraries"},
     {"classes", "grid", "tiles", "gdal", "records", "breakdown"},
     {"remote"},
     {"scene", "strips", "overviews", "vector", "synthetic"},

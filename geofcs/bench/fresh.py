@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import sys
@@ -12,6 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import psutil
+
+from geofcs import libraries
 
 
 @dataclass(frozen=True)
@@ -29,13 +32,15 @@ class Used:
 def in_a_fresh_process(call: Callable[..., Any], *arguments: object) -> tuple[Any, Used]:
     """What a call answers, and what the process took; everything must be picklable."""
     start = time.perf_counter()
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as fresh:
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, context, initializer=gc.disable) as fresh:  # libraries are loaded as commands load them
         answer, core_seconds, peak_bytes = fresh.submit(_watched, call, *arguments).result()
     return answer, Used(time.perf_counter() - start, core_seconds, peak_bytes)
 
 
 def _watched(call: Callable[..., Any], *arguments: object) -> tuple[Any, float, int]:
     """What a call answers, the core seconds of this process and its children since its start, and the most memory."""
+    libraries.keep()
     answer = call(*arguments)
     times = os.times()
     return answer, times.user + times.system + times.children_user + times.children_system, _peak_bytes()

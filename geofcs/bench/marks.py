@@ -127,6 +127,8 @@ def _scene_rows(scene: SceneTimes) -> Iterator[Row]:
     yield Row("  its peak of memory", "", f"{scene.detect.peak_bytes / GIBIBYTE:.2f} GiB", Marks())
     per_area = _seconds(scene.core_seconds_per_100_megapixels)
     yield Row("  core seconds per 100 megapixels", per_area, "", AROUND if judged else Marks())
+    yield Row("  core seconds, all", _seconds(scene.detect.core_seconds), "", Marks())
+    yield Row("  of them making the stub's answer", _seconds(scene.stub_core_seconds), "not counted above", Marks())
     yield Row("bare GDAL", _seconds(sum(scene.steps.values())), "", Marks())
     for step, seconds in scene.steps.items():
         yield Row(f"  {step}", _seconds(seconds), "", Marks())

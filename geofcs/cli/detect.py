@@ -13,6 +13,7 @@ from geofcs.cli import options
 from geofcs.cli.signals import SECONDS_TO_FINISH, signals
 from geofcs.cli.terminal import stderr
 from geofcs.errors import StoppedError, UsageError
+from geofcs.libraries import loading
 
 if TYPE_CHECKING:
     from geofcs.cli.progress import RunListener
@@ -65,13 +66,14 @@ def detect(
     Writes change.tif, probability.tif, changes.gpkg and run.json into the output folder. After an interruption the
     same command goes on from where it was.
     """
-    from geofcs.cli.progress import listener_for
-    from geofcs.detect import check_complete
-    from geofcs.detect import detect as run
-    from geofcs.model.shipped import named_or_shipped
-    from geofcs.plan import DetectRequest
-    from geofcs.remote import stem_of
-    from geofcs.scene import SceneOptions
+    with loading():
+        from geofcs.cli.progress import listener_for
+        from geofcs.detect import check_complete
+        from geofcs.detect import detect as run
+        from geofcs.model.shipped import named_or_shipped
+        from geofcs.plan import DetectRequest
+        from geofcs.remote import stem_of
+        from geofcs.scene import SceneOptions
 
     check_what(t1, t2, pairs)
     folder = out or Path(f"{stem_of(t1)}_{stem_of(t2)}_change" if t1 and t2 else ".")
