@@ -15,8 +15,8 @@ from geofcs.bench.timing import Call, Clock, Note, without_gaps
 from geofcs.errors import UsageError
 from geofcs.model.build import model_of
 from geofcs.model.config import ChangeConfig
-from geofcs.model.ops import four_direction_scan
-from geofcs.model.vss import DIRECTIONS, SS2D, padded_factors
+from geofcs.model.ops import DIRECTIONS, four_direction_scan, padded_factors, projected_scan
+from geofcs.model.vss import SS2D
 from geofcs.scoring import DTYPES
 
 ROTATED_BYTES = 2**28
@@ -154,7 +154,7 @@ def _inputs(stage: Stage, batch: int, dtype: torch.dtype, device: str) -> list[T
 
     x = draw(batch, stage.height, stage.width, channels).to(dtype)
     grad = draw(batch, stage.height, stage.width, channels).to(dtype).permute(0, 3, 1, 2)
-    factors_weight = padded_factors(draw(DIRECTIONS, rank + 2, channels) / channels**0.5).to(dtype)
+    factors_weight = (draw(DIRECTIONS, rank + 2, channels) / channels**0.5).to(dtype)
     parameters = [
         draw(DIRECTIONS, channels, rank) / rank**0.5,
         draw(DIRECTIONS, channels) - 3,
@@ -172,15 +172,19 @@ def _scanned(scan: ScanFunction, x: Tensor, factors_weight: Tensor, *parameters:
 
 
 def _forward(scan: ScanFunction, inputs: list[Tensor]) -> Call:
-    def call() -> Tensor:
-        with torch.no_grad():
-            return _scanned(scan, *inputs[:-1])
-
-    return call
+    """As inference runs it, its weights padded beforehand."""
+    x, factors_weight, *parameters, _ = (each.detach() for each in inputs)
+    padded = padded_factors(factors_weight)
+    return lambda: _scanned(scan, x, padded, *parameters)
 
 
 def _both(scan: ScanFunction, inputs: list[Tensor]) -> Call:
-    return lambda: torch.autograd.grad(_scanned(scan, *inputs[:-1]), inputs[:-1], inputs[-1])
+    """As training runs it."""
+    *leaves, grad = inputs
+    if scan is four_direction_scan:
+        last = grad.permute(0, 2, 3, 1)
+        return lambda: torch.autograd.grad(projected_scan(*leaves), leaves, last)
+    return lambda: torch.autograd.grad(_scanned(scan, *leaves), leaves, grad)
 
 
 MAKE = {"forward": _forward, "both": _both}

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from geofcs.model.config import BlockConfig
 from geofcs.model.layers import ChannelNorm, depthwise_silu, gelu_linear
-from geofcs.model.ops import four_direction_scan
-
-DIRECTIONS = 4
+from geofcs.model.ops import DIRECTIONS, projected_scan
 
 
 class DropPath(nn.Module):
@@ -49,26 +46,10 @@ class SS2D(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(b, h, w, width) -> the same."""
-        image = depthwise_silu(self.widen(x), self.conv).permute(0, 3, 1, 2)
-        y = four_direction_scan(image, self._factors(image), self.dt_weight, self.dt_bias, self.a_log, self.skip)
-        narrowed: Tensor = self.narrow(self.norm(y.permute(0, 2, 3, 1)))
+        image = depthwise_silu(self.widen(x), self.conv)
+        y = projected_scan(image, self.factors_weight, self.dt_weight, self.dt_bias, self.a_log, self.skip)
+        narrowed: Tensor = self.narrow(self.norm(y))
         return narrowed
-
-    def _factors(self, image: Tensor) -> Tensor:
-        """Per direction and position, what step size, B and C are made of: (b, 4, R + 2, h, w)."""
-        weight = padded_factors(self.factors_weight)
-        factors = F.linear(image.permute(0, 2, 3, 1), weight.flatten(0, 1))
-        by_direction = torch.unflatten(factors.permute(0, 3, 1, 2), 1, (DIRECTIONS, -1))
-        return by_direction[:, :, : self.factors_weight.shape[1]]
-
-
-def padded_factors(weight: Tensor) -> Tensor:
-    """`factors_weight` (4, R + 2, D) with rows of zeros up to R + 8, on a GPU and where R is a multiple of 8.
-
-    Each direction's factors then begin at a multiple of 16 bytes, which the kernels' usual case asks for.
-    """
-    rank = weight.shape[1] - 2
-    return F.pad(weight, (0, 0, 0, 6)) if weight.is_cuda and rank % 8 == 0 else weight
 
 
 class MLP(nn.Module):

@@ -14,6 +14,7 @@ from geofcs_kernels import driver, images, layout
 from geofcs_kernels.driver import Module, tensor_map
 from geofcs_kernels.layout import (
     CHANNEL_SUMS,
+    JOINED,
     LANES,
     RECORD_REST,
     SIDE,
@@ -191,16 +192,16 @@ class _Scan:
     def grad_factors(self, grad_dt: Tensor, grad_bc: Tensor) -> Tensor:
         """Gradients of the factors from those of dt (4, b h w, R) and what the blocks say of B's and C's."""
         shape = self.shape
-        joined = grad_dt.new_empty(4, shape.batch, shape.height, shape.width, self.rank + 2)
+        joined = grad_dt.new_empty(shape.batch, shape.height, shape.width, 4, self.rank + 2)
         if self.usual:
-            rows, parts = 4 * grad_dt.shape[1], grad_bc.shape[0]
-            given = FactorParts(*(t.data_ptr() for t in (grad_bc, grad_dt, joined)), rows, parts, self.rank)
-            blocks = (-(-rows // USUAL_THREADS), 1)
+            positions, parts = grad_dt.shape[1], grad_bc.shape[0]
+            given = FactorParts(*(t.data_ptr() for t in (grad_bc, grad_dt, joined)), positions, parts, self.rank)
+            blocks = (-(-positions // JOINED), 1)
             self._launch(f"join_factor_parts_{SUFFIXES[self.x.dtype]}", blocks, USUAL_THREADS, 0, 1, given)
         else:
-            joined[..., : self.rank] = grad_dt.view(*joined.shape[:4], -1)
-            joined[..., self.rank :] = grad_bc.sum(0).permute(3, 0, 1, 2, 4)
-        return joined.permute(1, 0, 4, 2, 3)
+            joined[..., : self.rank] = grad_dt.view(4, *joined.shape[:3], -1).permute(1, 2, 3, 0, 4)
+            joined[..., self.rank :] = grad_bc.sum(0)
+        return joined.permute(0, 3, 4, 1, 2)
 
     def sum_blocks(self, sums: Tensor) -> Tensor:
         """Sums over the first axis, in fixed order."""

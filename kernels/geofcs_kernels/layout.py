@@ -17,6 +17,8 @@ USUAL_THREADS = 256
 """Of a block in the usual case, `usual.cuh`."""
 RECORD_REST = 12
 """Words of a record of parameters behind its weights, `usual.cuh`."""
+JOINED = USUAL_THREADS // 4
+"""Positions of a block that joins gradients of factors, `usual_finish.cuh`."""
 CHANNEL_SUMS = 9
 """Sums over positions per channel: gradients of dt_bias in four directions, of a_log in four, of skip."""
 SUFFIXES = {torch.float32: "float32", torch.bfloat16: "bfloat16", torch.float16: "float16"}
@@ -75,7 +77,7 @@ class FactorParts(ctypes.Structure):
 
     _fields_ = (
         *((name, ctypes.c_void_p) for name in ("grad_bc", "grad_dt", "grad_factors")),
-        ("rows", ctypes.c_int64),
+        ("positions", ctypes.c_int64),
         *((name, ctypes.c_int) for name in ("parts", "rank")),
     )
 

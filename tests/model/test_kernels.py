@@ -7,11 +7,12 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from geofcs.model import kernels
-from geofcs.model.ops import PLAIN_TORCH, four_direction_scan, implementation_for
+from geofcs.model.ops import PLAIN_TORCH, four_direction_scan, implementation_for, projected_scan
 from geofcs.model.scan import four_direction_scan_definition
 
 DEVICES = ["cpu", "cuda"]
@@ -57,6 +58,34 @@ def test_kernels_agree_with_the_definition(device: str, size: tuple[int, int]) -
     gradients = (torch.autograd.grad(out.sum(), of) for out, of in ((found, given), (expected, wide)))
     for of_found, of_expected in zip(*gradients, strict=True):
         torch.testing.assert_close(of_found.double(), of_expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.bfloat16, 2e-2)], ids=str)
+@pytest.mark.parametrize("rank", [3, 8])
+def test_the_projected_scan_has_the_gradients_of_its_two_steps(
+    device: str, dtype: torch.dtype, tolerance: float, rank: int
+) -> None:
+    needs_kernels(device)
+    generator = torch.Generator().manual_seed(2)
+
+    def draw(*shape: int) -> Tensor:
+        return torch.randn(shape, generator=generator).to(device)
+
+    x, weight = draw(2, 19, 21, 16).to(dtype), draw(4, rank + 2, 16) / 4
+    parameters = [draw(4, 16, rank) / rank**0.5, draw(4, 16) - 2, draw(4, 16) / 2, draw(4, 16)]
+    leaves = [t.requires_grad_() for t in (x, weight, *parameters)]
+    factors = torch.unflatten(F.linear(x, weight.to(dtype).flatten(0, 1)), -1, (4, -1)).permute(0, 3, 4, 1, 2)
+    steps = four_direction_scan(x.permute(0, 3, 1, 2), factors, *parameters).permute(0, 2, 3, 1)
+    grad = draw(*steps.shape).to(dtype)
+    found = projected_scan(*leaves)
+    for one, other in zip(
+        (found.detach(), *torch.autograd.grad(found, leaves, grad)),
+        (steps.detach(), *torch.autograd.grad(steps, leaves, grad)),
+        strict=True,
+    ):
+        assert (one.dtype, one.shape) == (other.dtype, other.shape)
+        assert float((one - other).double().norm()) <= tolerance * float(other.double().norm())
 
 
 @pytest.mark.parametrize("device", DEVICES)

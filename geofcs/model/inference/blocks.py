@@ -11,8 +11,8 @@ from geofcs.model.encoder import Encoder, HalvingConv
 from geofcs.model.inference.choice import pointwise_for
 from geofcs.model.inference.folding import Convolution, Product, parts
 from geofcs.model.inference.pointwise import IMAGE_CHANNELS
-from geofcs.model.ops import four_direction_scan
-from geofcs.model.vss import DIRECTIONS, MLP, SS2D, VSSBlock, padded_factors
+from geofcs.model.ops import DIRECTIONS, four_direction_scan, padded_factors
+from geofcs.model.vss import MLP, SS2D, VSSBlock
 
 
 class Norm:
