@@ -140,23 +140,34 @@ class Halving:
         return self._norm.gelu(self._conv(x), self._conv.bias)
 
 
+FLOAT32_LEVELS = 2
+"""Of an encoder on a CPU, the first ones, which compute in float32 for 16-bit results.
+
+All others carry on what these round, and they are a fifth of an encoder's work: Base takes 1.17 times as long, the
+error of its logits is 0.8 of what it was, and a fifth as many pixels change their class.
+"""
+
+
 class PreparedEncoder:
-    """`encoder.Encoder`."""
+    """`encoder.Encoder`; it takes images of `image_dtype`."""
 
     def __init__(self, encoder: Encoder, dtype: torch.dtype) -> None:
-        self._first = Halving(encoder.patch_embedding.first, dtype, IMAGE_CHANNELS)
+        self._dtype = dtype
+        self.image_dtype = dtype if encoder.patch_embedding.first.conv.weight.is_cuda else torch.float32
+        dtypes = [self.image_dtype if level < FLOAT32_LEVELS else dtype for level in range(len(encoder.stages))]
+        self._first = Halving(encoder.patch_embedding.first, self.image_dtype, IMAGE_CHANNELS)
         halvings = [encoder.patch_embedding.second, *parts(encoder.halvings, HalvingConv)]
         stages, norms = parts(encoder.stages, nn.Sequential), parts(encoder.norms, nn.LayerNorm)
         self._levels = [
-            (Halving(halving, dtype), Blocks(parts(stage, VSSBlock), dtype), Norm(norm))
-            for halving, stage, norm in zip(halvings, stages, norms, strict=True)
+            (own, Halving(halving, own), Blocks(parts(stage, VSSBlock), own), Norm(norm))
+            for own, halving, stage, norm in zip(dtypes, halvings, stages, norms, strict=True)
         ]
 
     def __call__(self, images: Tensor) -> list[Tensor]:
         """Normalised images (b, h, w, 8) -> four maps (b, h / s, w / s, c), shallowest first."""
         x = self._first.gelu(images)
         features = []
-        for halving, blocks, norm in self._levels:
-            x = blocks(halving(x))
-            features.append(norm(x))
+        for own, halving, blocks, norm in self._levels:
+            x = blocks(halving(x.to(own)))
+            features.append(norm(x).to(self._dtype))
         return features

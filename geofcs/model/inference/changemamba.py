@@ -36,7 +36,8 @@ class PreparedChangeMamba:
         """What `ChangeMamba.forward` gives, in float32."""
         size = t1.shape[-2:]
         with exact_convolutions():
-            both = self._encoder(pointwise_for(t1).normalise(t1, t2, self._mean, self._deviation, self.dtype))
+            images = pointwise_for(t1).normalise(t1, t2, self._mean, self._deviation, self._encoder.image_dtype)
+            both = self._encoder(images)
             change = self._change_head(self._change_decoder(both), size)
             if self._is_binary:
                 return Logits(change, None, None)

@@ -15,7 +15,7 @@ from geofcs.model.interface import Logits
 
 
 class PreparedMambaFCS:
-    """A `MambaFCS` in eval mode whose maps and products are of one dtype.
+    """A `MambaFCS` in eval mode whose maps and products are of one dtype, but for the encoder's first on a CPU.
 
     Batch norms are folded into convolutions, both dates pass through the encoder as one batch, maps keep their channels
     last, pointwise work is fused. Scan states, norms' statistics, FFTs, gates and logits stay in float32.
@@ -40,7 +40,8 @@ class PreparedMambaFCS:
 
     def _logits(self, t1: Tensor, t2: Tensor) -> Logits:
         size = t1.shape[-2:]
-        both = self._encoder(pointwise_for(t1).normalise(t1, t2, self._mean, self._deviation, self.dtype))
+        images = pointwise_for(t1).normalise(t1, t2, self._mean, self._deviation, self._encoder.image_dtype)
+        both = self._encoder(images)
         guides = self._change_decoder(both)
         change = self._change_head(guides[0], size)
         if self._is_binary:
