@@ -69,7 +69,8 @@ class BatchScorer:
     def __init__(self, source: ScorerSource, batch: int, side: int) -> None:
         self._source, self._batch, self._side = source, batch, side
         self._scorer = source.load()
-        self._staged = [self._stage() for _date in range(2)]
+        self._takes_tiles_as_they_are = batch == 1 and self.device.type == "cpu"
+        self._staged = [] if self._takes_tiles_as_they_are else [self._stage() for _date in range(2)]
 
     def _stage(self) -> Tensor:
         """Where batches of one date are put together: memory that a GPU fetches from while the CPU does other things.
@@ -118,6 +119,9 @@ class BatchScorer:
     def _padded(self, tiles: Mapping[int, ReadTile], date: int) -> Tensor:
         """(batch, 3, side, side) of one date: every slot without a tile in the mean colour."""
         mean = self._scorer.mean_colours[date]
+        if self._takes_tiles_as_they_are:
+            (tile,) = tiles.values()
+            return torch.from_numpy(squared((tile.t1, tile.t2)[date], tile.valid, mean, self._side)[None])
         padded = self._staged[date].numpy()
         for slot in range(self._batch):
             if slot in tiles:

@@ -118,7 +118,7 @@ def find_regions(
 
     Complete regions below `min_area` square metres are left out.
     """
-    changed = np.where(codes == nodata, codes.dtype.type(NO_CHANGE), codes)
+    changed = codes * (codes != nodata)
     runs = Runs.of(codes, block, areas)
     count, label = runs.connected(changed)
     regions = _add_up(runs, label, count, percent, changed, block)

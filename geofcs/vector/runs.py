@@ -45,11 +45,10 @@ class Runs:
         own_col, own_stop = np.maximum(col, 1), np.minimum(stop, 1 + block.width)
         is_own = (row >= 1) & (row <= block.height)
         pixels = np.where(is_own, np.maximum(own_stop - own_col, 0), 0)
+        of_pixel = begins.ravel().cumsum(dtype=np.int32)
+        of_pixel -= 1
         size = areas.at(block.top - 1 + row, block.left - 1 + (own_col + own_stop) / 2)
-        return Runs(
-            begins, start, codes.ravel()[start].astype(np.int64), begins.ravel().cumsum(dtype=np.int32) - np.int32(1),
-            pixels, size * pixels,
-        )  # fmt: skip
+        return Runs(begins, start, codes.ravel()[start].astype(np.int64), of_pixel, pixels, size * pixels)
 
     def percent(self, percent: npt.NDArray[np.uint8], changed: npt.NDArray[Any], block: Block) -> tuple[Ints, Ints]:
         """Sum of the known change scores of each run's own pixels, and how many there are; 0 where nothing changed."""
