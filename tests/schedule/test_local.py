@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+import uuid
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
@@ -17,12 +18,12 @@ from torch import Tensor
 
 from geofcs.blocks import BlockCounts, BlockJob
 from geofcs.crew import BLOCKS_PER_GPU, Crew
-from geofcs.errors import ComputeError, StoppedError
+from geofcs.errors import ComputeError, SourceError, StoppedError
 from geofcs.model.interface import Scores
 from geofcs.schedule import Outcome, local_team, run_blocks
 from geofcs.tiles import Block
-from tests.schedule.scorers import LostGpuSource, PoisonSource, SlowSource, WitnessSource
-from tests.stubs import Silent, StubScorer, StubScorerSource
+from tests.schedule.scorers import PoisonSource, SlowSource, WitnessSource
+from tests.stubs import Silent, StubPair, StubReader, StubScorer, StubScorerSource
 from tests.test_blocks import mosaic, run, stub_job
 
 
@@ -74,6 +75,34 @@ def test_nothing_listens_beyond_this_machine(tmp_path: Path) -> None:
     job = replace(stub_job(tmp_path / "strips", 64, 64), scorer=ListeningScorerSource(400))
     run_here(threads(1), job, job.lattice.blocks(1))
     assert ListeningScorer.hosts == {"127.0.0.1"}
+
+
+@dataclass(frozen=True)
+class FlakyPair(StubPair):
+    """A scene that cannot be opened the first so many times; each of them leaves a file in `folder`."""
+
+    folder: Path = Path()
+    failures: int = 0
+
+    def open(self) -> StubReader:
+        if len(list(self.folder.iterdir())) < self.failures:
+            (self.folder / uuid.uuid4().hex).touch()
+            raise SourceError("/scenes/t1.tif: its server did not answer")
+        return super().open()
+
+
+@pytest.mark.parametrize("failures", [2, 3])
+def test_a_block_whose_scene_cannot_be_read_is_tried_three_times(tmp_path: Path, failures: int) -> None:
+    (tmp_path / "tries").mkdir()
+    pair = FlakyPair(300, 400, hole=100, folder=tmp_path / "tries", failures=failures)
+    job = replace(stub_job(tmp_path / "strips"), pair=pair)
+    blocks = job.lattice.blocks(1)
+    if failures == 3:
+        with pytest.raises(SourceError, match="did not answer"):
+            run_here(threads(1), job, blocks)
+        return
+    assert run_here(threads(1), job, blocks).lost == []
+    assert (mosaic(job, blocks) == run(stub_job(tmp_path / "plain"), 1, 32)).all()
 
 
 class FailingScorer(StubScorer):
@@ -161,64 +190,6 @@ def test_what_lost_workers_had_under_way_is_computed_by_others(tmp_path: Path) -
     assert len(list((tmp_path / "deaths").iterdir())) == 2
     assert done.lost == []
     assert (mosaic(job, blocks) == run(stub_job(tmp_path / "plain"), 1, 32)).all()
-
-
-def lost_gpu_job(folder: Path) -> BlockJob:
-    """A job whose GPU is lost once; the strips of its second tile row and whatever follows there need it."""
-    (folder / "faults").mkdir()
-    return replace(stub_job(folder / "strips"), scorer=LostGpuSource(400, folder / "faults"))
-
-
-def test_a_process_whose_gpu_is_lost_ends_and_a_fresh_one_takes_its_blocks(tmp_path: Path) -> None:
-    """All that it has under way: one of them meets the error, and to the others every call fails."""
-    job, crew = lost_gpu_job(tmp_path), Crew("processes", 1, BLOCKS_PER_GPU, 1)
-    blocks = job.lattice.blocks(crew.in_flight, 3)
-    done = run_here(crew, job, blocks)
-    assert len(list((tmp_path / "faults").iterdir())) == 1
-    assert (done.lost, len(done.counts)) == ([], len(blocks))
-    assert np.array_equal(mosaic(job, blocks), run(stub_job(tmp_path / "plain"), 1, 32))
-
-
-def test_a_gpu_that_is_lost_to_this_process_ends_the_run_and_says_how_to_go_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in ("is_initialized", "synchronize"):
-        monkeypatch.setattr(torch.cuda, name, getattr(torch.cuda, name))  # to be put back
-    job = lost_gpu_job(tmp_path)
-    with pytest.raises(
-        ComputeError, match=r"GPU failed \(CUDA error: device-side assert triggered\): .*to go on"
-    ) as said:
-        run_here(threads(BLOCKS_PER_GPU), job, job.lattice.blocks(2))
-    assert "\n" not in str(said.value)
-
-
-@dataclass(frozen=True)
-class RaisingSource(StubScorerSource):
-    """Its model cannot even be loaded."""
-
-    error: Exception = RuntimeError()  # noqa: RUF009, nobody changes it
-
-    def load(self) -> StubScorer:
-        raise self.error
-
-
-@pytest.mark.parametrize(
-    ("error", "said"),
-    [
-        (RuntimeError("No CUDA GPUs are available"), r"GPU failed \(No CUDA GPUs"),
-        (RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED"), r"GPU failed \(cuDNN error"),
-        (
-            torch.AcceleratorError("CUDA error: invalid argument\nFor debugging"),
-            r"GPU failed \(CUDA error: invalid arg",
-        ),
-        (torch.OutOfMemoryError("CUDA out of memory. Tried"), r"out of memory \(CUDA out.*smaller --tile or --batch"),
-        (MemoryError(), r"out of memory \(MemoryError\)"),
-    ],
-)
-def test_what_fails_outside_the_model_is_told_in_a_line(tmp_path: Path, error: Exception, said: str) -> None:
-    job = replace(stub_job(tmp_path / "strips", 64, 64), scorer=RaisingSource(400, error))
-    with pytest.raises(ComputeError, match=said):
-        run_here(threads(1), job, job.lattice.blocks(1))
 
 
 def test_each_process_has_its_gpu_and_its_share_of_threads(tmp_path: Path) -> None:
