@@ -45,13 +45,14 @@ def losses(job: Job, iterations: int) -> list[float]:
 
 @pytest.mark.parametrize("architecture", ["mamba-fcs", "changemamba"])
 def test_recorded_passes_train_as_unrecorded_ones_do(architecture: str, job: Callable[..., Job]) -> None:
-    recorded, plain = (job(f"model.architecture={architecture}") for _ in range(2))
+    # Gradients that are nothing but rounding, of biases before a batch norm, move nothing under SGD.
+    recorded, plain = (job(f"model.architecture={architecture}", "train.optimiser=sgd") for _ in range(2))
     assert recorded.passes is not recorded.wrapped
     plain = replace(plain, passes=plain.wrapped)
     with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
         assert losses(recorded, 5) == pytest.approx(losses(plain, 5), rel=2e-3)
     for one, other in zip(recorded.model.parameters(), plain.model.parameters(), strict=True):
-        torch.testing.assert_close(one, other, rtol=0.02, atol=2e-3)
+        torch.testing.assert_close(one, other, rtol=1e-2, atol=1e-4)
 
 
 def test_where_gradients_of_parts_add_up_nothing_is_recorded(job: Callable[..., Job]) -> None:
