@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import NoReturn, TypeVar, cast
 
 import torch.distributed
@@ -52,17 +52,18 @@ def joined(count: int, lost: Lost) -> Iterator[None]:
     is `lost` with its exit code, wherever it is. If one was killed, `lost` is given a sentence. If the leader ends, so
     do the others.
     """
+    others, left = [] if RANK in os.environ else _started(count), threading.Event()
     if LEADER in os.environ:
         threading.Thread(target=_end_with, args=(int(os.environ[LEADER]),), daemon=True).start()
-    others = [] if RANK in os.environ else _started(count)
-    left = threading.Event()
-    threading.Thread(target=_watch, args=(others, lost, left), daemon=True).start()
+    elif others:
+        threading.Thread(target=_watch, args=(others, lost, left), daemon=True).start()
     try:
         yield
         if torch.distributed.is_initialized():
             torch.distributed.destroy_process_group()
         for each in others:
-            each.wait(SECONDS_TO_LEAVE)
+            with suppress(subprocess.TimeoutExpired):
+                each.wait(SECONDS_TO_LEAVE)
     except RuntimeError:
         # Perhaps what another process that is gone left unfinished: then this one is ended as its watch sees fit.
         left.wait(SECONDS_TO_LEARN if count > 1 else 0)
@@ -136,7 +137,7 @@ def _free_port() -> int:
 
 def _watch(others: list[Process], lost: Lost, left: threading.Event) -> None:
     """In the leader: look after the others until all is done."""
-    while others and not left.wait(SECONDS_BETWEEN_LOOKS):
+    while not left.wait(SECONDS_BETWEEN_LOOKS):
         for number, each in enumerate(others, 2):
             code = each.poll()
             if code and not left.is_set():

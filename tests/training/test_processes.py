@@ -28,8 +28,8 @@ DIVIDED = ("train.batch=4", "output.log_every=1", "worlds.validation_pairs=3", "
 TWO = ("train.devices=2", *DIVIDED)
 LONG_ENOUGH = ("train.iterations=100000", "output.save_every=1", "validation.every=100000")
 
-PROMPTLY = 60.0
-"""Seconds, nearly all of which starting two processes on a busy machine takes; NCCL and gloo wait for half an hour."""
+PROMPTLY = 200.0
+"""Seconds, of which starting two processes on a busy machine takes nearly all; NCCL and gloo wait for half an hour."""
 
 
 def words(*settings: str) -> list[str]:
