@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import math
+import os
 import shutil
 import tempfile
 from contextlib import suppress
@@ -13,6 +14,7 @@ from random import Random
 
 import numpy as np
 import numpy.typing as npt
+import psutil
 
 from geofcs.classes import LANDSAT, SECOND, ClassScheme
 from geofcs.errors import InputError
@@ -40,6 +42,9 @@ FARTHEST = 1 << 20
 
 ENDLESS = 1 << 40
 """The length of a set that never repeats a pair."""
+
+KEPT = "geofcs-worlds"
+"""What folders of kept pairs are called, before the number of the process that they serve."""
 
 
 @dataclass(frozen=True)
@@ -111,8 +116,15 @@ def _keep(sample: Sample, path: Path) -> None:
 
 
 def remembered(pairs: Pairs) -> Remembered:
-    """The same pairs, kept among the system's temporary files until this process ends."""
-    folder = Path(tempfile.mkdtemp(prefix="geofcs-worlds-"))
+    """The same pairs, kept among the system's temporary files until this process ends.
+
+    What processes that were killed have left there is cleared.
+    """
+    for folder in Path(tempfile.gettempdir()).glob(f"{KEPT}-*-*"):
+        _, owner, _ = folder.name.removeprefix(KEPT).split("-", 2)
+        if owner.isdecimal() and not psutil.pid_exists(int(owner)):
+            shutil.rmtree(folder, ignore_errors=True)
+    folder = Path(tempfile.mkdtemp(prefix=f"{KEPT}-{os.getpid()}-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return Remembered(pairs, folder)
 

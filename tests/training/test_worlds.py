@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import pickle
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +17,7 @@ from geofcs.synthetic import scene_pixels
 from geofcs.training.config import WorldsConfig, read_config, recipe_file
 from geofcs.training.loading import arrays_of
 from geofcs.training.sets import sets_of
-from geofcs.training.worlds import WINDOWS, Remembered, Worlds, drawn
+from geofcs.training.worlds import KEPT, WINDOWS, Remembered, Worlds, drawn, remembered
 
 CONFIG = read_config(recipe_file("synthetic", None)).worlds
 COARSE = CONFIG.model_copy(update={"gsd": (10.0, 10.0), "coarse": 1.0, "change": (3.0, 3.0)})
@@ -109,6 +112,22 @@ def test_counted_pairs_are_made_up_once_and_may_be_larger_than_a_crop() -> None:
     assert kept.name == "train-2"
     fresh = Worlds(config.worlds, SECOND, 48, config.train.seed, "train", 3)[2]
     assert all(np.array_equal(a, b) for a, b in zip(arrays_of(kept), arrays_of(fresh), strict=True))
+
+
+def test_what_a_killed_process_kept_is_cleared_and_what_a_living_one_keeps_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
+        pass
+    dead, alive, foreign = (tmp_path / f"{KEPT}-{name}" for name in (f"{ended.pid}-x", f"{os.getpid()}-x", "y"))
+    for folder in (dead, alive, foreign):
+        folder.mkdir()
+    kept = remembered(worlds(pairs=3)).folder
+    assert not dead.exists()
+    assert alive.exists()
+    assert foreign.exists()
+    assert kept.parent == tmp_path
 
 
 def test_where_nothing_can_be_kept_pairs_are_made_up_again(tmp_path: Path) -> None:
