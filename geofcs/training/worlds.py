@@ -100,7 +100,8 @@ class Remembered:
         path = self.folder / f"{index}.npz"
         if path.exists():
             with np.load(path) as kept:
-                return Sample(*(kept[name] for name in Sample._fields[:-1]), str(kept["name"]))
+                t1, t2, change, label1, label2 = (kept[name] for name in Sample._fields[:-1])
+                return Sample(t1, t2, change, label1, label2, str(kept["name"]))
         sample = self.pairs[index]
         with suppress(OSError):  # without room for it, it is made up again next time
             _keep(sample, path)
