@@ -120,8 +120,8 @@ def test_packing_halves_the_file_and_keeps_the_mean_of_both_runs(tmp_path: Path)
     assert make_weights.pack(first, second, packed).trained == make_weights.TRAINED
     assert packed.stat().st_size < 0.6 * second.stat().st_size
     one, other, mean = (load_weights(path).model.state_dict() for path in (first, second, packed))
-    for name, tensor in mean.items():
-        torch.testing.assert_close(tensor, (one[name] + other[name]).to(tensor.dtype) / 2, rtol=1e-3, atol=1e-6)
+    for name in (each for each, tensor in mean.items() if tensor.is_floating_point()):
+        torch.testing.assert_close(mean[name], (one[name] + other[name]) / 2, rtol=1e-3, atol=1e-6)
 
 
 @pytest.mark.long
