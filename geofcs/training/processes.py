@@ -98,7 +98,13 @@ def agreed(attempt: Callable[[], Result]) -> Result:
 
 
 def raise_once(error: GeofcsError) -> NoReturn:
-    """Raise what every process knows of: in the leader, which says it. The others leave quietly."""
+    """Raise what every process knows of: in the leader, which says it. The others leave quietly.
+
+    None waits for another now, so all can stop the threads that carry their messages, which a process that ends while
+    they run may not survive.
+    """
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
     if leads():
         raise error
     raise SystemExit(0)
