@@ -178,7 +178,7 @@ sys.meta_path.insert(0, Absent)
 """
 
 
-@pytest.mark.parametrize("absent", ["rasterio", "torch", "psutil"])
+@pytest.mark.parametrize("absent", ["rasterio", "torch", pytest.param("psutil", marks=pytest.mark.long)])
 def test_it_runs_where_something_is_missing_and_says_what_to_install(absent: str) -> None:
     done = run(before=WITHOUT.format(name=absent))
     assert done.returncode == 3, done.stderr

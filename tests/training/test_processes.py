@@ -86,6 +86,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.long
 def test_two_devices_compute_what_two_accumulated_steps_compute_on_one(whole: Path, tmp_path: Path) -> None:
     run(tiny("train.accumulate=2", *DIVIDED), tmp_path / "one")
     one, two = rows(tmp_path / "one" / "losses.csv"), rows(whole / "losses.csv")
