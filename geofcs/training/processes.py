@@ -98,16 +98,16 @@ def agreed(attempt: Callable[[], Result]) -> Result:
 
 
 def raise_once(error: GeofcsError) -> NoReturn:
-    """Raise what every process knows of: in the leader, which says it. The others leave quietly.
+    """Raise what every process knows of: in the leader, which says it. The others leave quietly, and at once.
 
-    None waits for another now, so all can stop the threads that carry their messages, which a process that ends while
-    they run may not survive.
+    None waits for another now, so the leader can stop the threads that carry its messages. A process in which they run
+    on while Python takes itself apart may be ended by a signal, which would be told as another failure.
     """
+    if not leads():
+        os._exit(0)
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
-    if leads():
-        raise error
-    raise SystemExit(0)
+    raise error
 
 
 @functools.cache
