@@ -16,7 +16,7 @@ from geofcs.plan import DetectPlan, DetectRequest, make_plan
 from geofcs.remote import parse_address
 from geofcs.remote.address import ARCHIVES
 from geofcs.run import Clock, Compute, Run, carry_out
-from geofcs.schedule import Cluster, Outcome, ThisMachine, run_blocks, site_of
+from geofcs.schedule import ENDLESS, Cluster, Outcome, Patience, ThisMachine, run_blocks, site_of
 from geofcs.tiles import Block
 
 
@@ -31,7 +31,8 @@ def detect(request: DetectRequest, listener: Listener, stop: Stop = never) -> di
     with free_output(request) as (journal, lock), site_of(request.scheduler, listener) as site:
         with clock.stage("plan"):
             plan = make_plan(request, site)
-        return carry_out(Run(request, plan, journal, lock, clock, listener, computed_at(site, plan, stop)))
+        compute = computed_at(site, plan, stop, Patience(ended=request.stall))
+        return carry_out(Run(request, plan, journal, lock, clock, listener, compute))
 
 
 @contextmanager
@@ -62,11 +63,11 @@ def inputs_of(request: DetectRequest) -> list[Path]:
     return [Path(address.rest) for address in addresses if address.is_local]
 
 
-def computed_at(site: ThisMachine | Cluster, plan: DetectPlan, stop: Stop) -> Compute:
+def computed_at(site: ThisMachine | Cluster, plan: DetectPlan, stop: Stop, patience: Patience = ENDLESS) -> Compute:
     """Blocks computed by a crew that comes when there is something to do, and goes after it."""
 
     def compute(job: BlockJob, blocks: Sequence[Block], listener: Listener) -> Outcome:
         with site.team(plan.crew, plan.source.device) as team:
-            return run_blocks(team, job, blocks, listener, stop)
+            return run_blocks(team, job, blocks, listener, stop, patience)
 
     return compute

@@ -39,6 +39,18 @@ class ComputeError(GeofcsError):
     exit_code = 6
 
 
+class StalledError(GeofcsError):
+    """Nothing was finished any more for longer than was allowed; what hangs may go on hanging in threads."""
+
+    exit_code = ComputeError.exit_code
+
+
+class StalledSourceError(StalledError):
+    """The same, while pixels of a source were waited for."""
+
+    exit_code = SourceError.exit_code
+
+
 class IncompleteError(GeofcsError):
     """Everything is written, but some tiles could not be computed and are nodata, as was asked for."""
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from geofcs.blocks import BlockJob
 from geofcs.detect import check_complete, free_output, inputs_of
-from geofcs.errors import GeofcsError, StoppedError
+from geofcs.errors import GeofcsError, StalledError, StoppedError
 from geofcs.journal import RUN_FILE, Journal
 from geofcs.listener import Listener, Stop, StoppableListener
 from geofcs.listing import Row, refuse
@@ -18,7 +18,7 @@ from geofcs.records import fingerprint, read_sealed
 from geofcs.remote import parse_address
 from geofcs.remote.address import ARCHIVES
 from geofcs.run import Clock, Run, carry_out, polygon_options
-from geofcs.schedule import Cluster, Outcome, ThisMachine, run_blocks, site_of
+from geofcs.schedule import Cluster, Outcome, Patience, ThisMachine, run_blocks, site_of
 from geofcs.tiles import Block
 
 BY_SEVERITY = (0, 7, 3, 4, 5, 6, 8)
@@ -49,7 +49,8 @@ def detect_pairs(rows: Sequence[Row], listing: Path, listener: Listener, stop: S
 
     Everything is planned first: `InputError` tells all that is wrong in the list, before anything is computed. Rows
     whose output is finished, by the same plan, are left alone, so that the same command goes on after an interruption.
-    Raises `StoppedError` soon after `stop` has said yes.
+    Raises `StoppedError` soon after `stop` has said yes, and `StalledError`: what hangs would keep workers from the
+    rows that are left.
     """
     listener = StoppableListener(listener, stop)
     with site_of(rows[0].request.scheduler, listener) as site:
@@ -62,11 +63,12 @@ def detect_pairs(rows: Sequence[Row], listing: Path, listener: Listener, stop: S
 
 
 def _run(left: list[Planned], site: ThisMachine | Cluster, listener: Listener, stop: Stop) -> list[PairResult]:
+    patience = Patience(ended=left[0].row.request.stall)
     crew = max((each.plan.crew for each in left), key=lambda crew: crew.in_flight)
     with site.team(crew, left[0].plan.source.device) as team:
 
         def compute(job: BlockJob, blocks: Sequence[Block], listener: Listener) -> Outcome:
-            return run_blocks(team, job, blocks, listener, stop)
+            return run_blocks(team, job, blocks, listener, stop, patience)
 
         results = []
         for number, each in enumerate(left):
@@ -78,7 +80,7 @@ def _run(left: list[Planned], site: ThisMachine | Cluster, listener: Listener, s
                     run = carry_out(Run(request, each.plan, journal, lock, each.clock, listener, compute))
                 check_complete(request.out, run)
                 results.append(PairResult(each.row, run))
-            except StoppedError:
+            except (StoppedError, StalledError):
                 raise
             except GeofcsError as error:
                 results.append(PairResult(each.row, error=error))

@@ -35,7 +35,10 @@ FAIL, NODATA = "fail", "nodata"
 
 @dataclass(frozen=True)
 class DetectRequest:
-    """What `geofcs detect` was asked for; None means "the default"."""
+    """What `geofcs detect` was asked for; None means "the default".
+
+    `stall`: seconds without a tile after which the run is ended; None: never.
+    """
 
     t1: str
     t2: str
@@ -54,6 +57,7 @@ class DetectRequest:
     worker_kind: str = "auto"
     scheduler: str | None = None
     on_tile_error: str = FAIL
+    stall: float | None = None
     landcover: bool = False
     min_area: float = 0.0
     max_polygons: int = 5_000_000

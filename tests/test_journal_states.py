@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,9 @@ STRIPS = [Strip(row, 0, 1, 8 * row, 0, 8, 16) for row in range(3)]
 PRODUCTS = ["change.tif", "probability.tif", "changes.gpkg"]
 PLANS = [{"threshold": 0.5}, {"threshold": 0.6}]
 POLYGONS = {"min_area_m2": 0.0}
+
+MEMORY = Path("/dev/shm")
+"""Linux's disk in memory."""
 
 
 class Killed(BaseException):
@@ -74,11 +78,16 @@ def run(journal: Journal, plan: int, *, overwrite: bool, restart: bool) -> None:
 
 
 @pytest.fixture(scope="module")
-def death(tmp_path_factory: pytest.TempPathFactory) -> Death:
-    """One for all examples: audit hooks stay for the rest of the process."""
-    Machine.home = tmp_path_factory.mktemp("states")
-    Machine.death = Death(Machine.home)
-    return Machine.death
+def death() -> Iterator[Death]:
+    """One for all examples: audit hooks stay for the rest of the process.
+
+    In memory, where there is such a disk: an example waits a hundred times for the disk, which may be busy, and what a
+    power cut leaves is not what is tried here.
+    """
+    with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as home:
+        Machine.home = Path(home)
+        Machine.death = Death(Machine.home)
+        yield Machine.death
 
 
 class Machine(RuleBasedStateMachine):

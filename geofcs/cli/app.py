@@ -16,14 +16,17 @@ from geofcs.cli.detect import detect
 from geofcs.cli.doctor import doctor
 from geofcs.cli.evaluate import evaluate
 from geofcs.cli.polygonize import polygonize
-from geofcs.cli.signals import signals
+from geofcs.cli.signals import leave_by_force_after, signals
 from geofcs.cli.synth import synth
 from geofcs.cli.terminal import show_failure, show_warning
 from geofcs.cli.train import train
 from geofcs.cli.verify import verify
 from geofcs.cli.weights import app as weights
-from geofcs.errors import GeofcsError
+from geofcs.errors import GeofcsError, StalledError
 from geofcs.noise import print_no_undecodable_messages
+
+SECONDS_TO_LEAVE = 5.0
+"""For a run that has stalled: Python would wait for threads that hang."""
 
 app = typer.Typer(
     name="geofcs",
@@ -76,4 +79,6 @@ def main() -> None:
         app()
     except GeofcsError as error:
         show_failure(error)
+        if isinstance(error, StalledError):
+            leave_by_force_after(SECONDS_TO_LEAVE, error.exit_code)
         sys.exit(error.exit_code)

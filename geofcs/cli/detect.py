@@ -50,6 +50,7 @@ def detect(
     worker_kind: options.WorkersAre = options.WorkerKind.AUTO,
     scheduler: options.Scheduler = None,
     on_tile_error: options.OnTileError = options.TileError.FAIL,
+    stall: options.Stall = 15.0,
     out: options.Out = None,
     landcover: options.Landcover = False,
     min_area: options.MinArea = 0.0,
@@ -87,7 +88,7 @@ def detect(
         overlap=overlap, threshold=threshold, batch=batch, device=device, precision=precision.value, tta=tta,
         threads=threads, workers=workers, worker_kind=worker_kind.value, on_tile_error=on_tile_error.value,
         scheduler=scheduler, landcover=landcover, min_area=min_area, max_polygons=max_polygons, date_t1=date_t1,
-        date_t2=date_t2, overwrite=overwrite, restart=restart,
+        date_t2=date_t2, overwrite=overwrite, restart=restart, stall=stall * 60 or None,
     )  # fmt: skip
     with listener_for(quiet=quiet, as_json=json) as listener, stopping_cleanly() as stop:
         if pairs is not None:

@@ -155,6 +155,15 @@ OnTileError = Annotated[
     TileError,
     Option(help="Tiles that cannot be computed end the run, or become nodata (exit code 7).", rich_help_panel=TILES),
 ]
+Stall = Annotated[
+    float,
+    Option(
+        min=0,
+        metavar="MINUTES",
+        help="End the run when no tile has been finished for so long; 0: never.",
+        rich_help_panel=TILES,
+    ),
+]
 
 Out = Annotated[
     Path | None, Option("-o", "--out", help="The output folder. Default: ./T1_T2_change.", rich_help_panel=OUTPUT)

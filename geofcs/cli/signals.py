@@ -84,6 +84,13 @@ signals = Signals()
 """Those of this process."""
 
 
+def leave_by_force_after(seconds: float, exit_code: int) -> None:
+    """End the process in so many seconds if it has not ended by itself until then."""
+    timer = threading.Timer(seconds, os._exit, [exit_code])
+    timer.daemon = True
+    timer.start()
+
+
 def leave_at_once(number: int) -> None:
     """End without waiting for anything: whatever is not yet under its final name is redone from the journal."""
     stderr.show_cursor()

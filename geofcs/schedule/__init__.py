@@ -7,8 +7,20 @@ from geofcs.listener import Listener
 from geofcs.schedule.cluster import Cluster, joined
 from geofcs.schedule.local import ThisMachine, local_team
 from geofcs.schedule.rounds import Outcome, Team, run_blocks
+from geofcs.schedule.stall import ENDLESS, Patience
 
-__all__ = ["Cluster", "Outcome", "Team", "ThisMachine", "joined", "local_team", "run_blocks", "site_of"]
+__all__ = [
+    "ENDLESS",
+    "Cluster",
+    "Outcome",
+    "Patience",
+    "Team",
+    "ThisMachine",
+    "joined",
+    "local_team",
+    "run_blocks",
+    "site_of",
+]
 
 
 @contextmanager

@@ -15,6 +15,8 @@ from distributed import Client, Future, KilledWorker
 from geofcs.blocks import BlockCounts, BlockJob
 from geofcs.errors import ComputeError, SourceError, StoppedError
 from geofcs.listener import Listener, Stop
+from geofcs.schedule.beside import doings_of, on_all_workers
+from geofcs.schedule.stall import ENDLESS, Patience, Silence, stalled
 from geofcs.schedule.task import forget_run, run_task, stop_run
 from geofcs.schedule.terms import Terms, terms_for
 from geofcs.tiles import Block
@@ -27,9 +29,6 @@ SECONDS_FOR_STRIPS = 8.0
 
 SECONDS_TO_STOP = 1.5
 """How long stopped blocks are waited for beyond that: a tile may be on its way through the model."""
-
-SECONDS_OF_SILENCE = 300.0
-"""After so long without a tile the user is told, and again each time that it has doubled."""
 
 DEATHS_IN_THE_CROWD = 2
 """Workers that may die under a block before it is suspected and runs alone, so that no other is blamed for it."""
@@ -65,18 +64,19 @@ def run_blocks(
     blocks: Sequence[Block],
     listener: Listener,
     stop: Stop,
-    silence: float = SECONDS_OF_SILENCE,
+    patience: Patience = ENDLESS,
 ) -> Outcome:
-    """Run all blocks; `listener` is told of tiles done, and of `silence` (seconds) if nothing is done for so long.
+    """Run all blocks; `listener` is told of tiles done, and if nothing is done for as long as `patience` says.
 
     The first block that fails stops the others at their next batch, and its `GeofcsError` is raised here.
     `StoppedError` when `stop` says so: then strips under way are finished, if that takes no more than eight seconds.
+    `StalledError` when patience has ended.
     """
     if team.inspect is None:
-        return _Round(team, job, blocks, listener, stop, silence, None).run()
+        return _Round(team, job, blocks, listener, stop, patience, None).run()
     with terms_for(job) as terms:
         team.inspect(terms, job)
-        return _Round(team, job, blocks, listener, stop, silence, terms).run()
+        return _Round(team, job, blocks, listener, stop, patience, terms).run()
 
 
 class _Round:
@@ -87,7 +87,7 @@ class _Round:
         blocks: Sequence[Block],
         listener: Listener,
         stop: Stop,
-        silence: float,
+        patience: Patience,
         terms: Terms | None,
     ) -> None:
         self._team, self._job, self._blocks, self._terms = team, job, blocks, terms
@@ -101,7 +101,7 @@ class _Round:
         self._reads: Counter[int] = Counter()
         self._suspects: list[int] = []
         self._lost: list[int] = []
-        self._silence = _Silence(listener, silence)
+        self._silence = Silence(listener, patience)
 
     def run(self) -> Outcome:
         client = self._team.client
@@ -142,6 +142,8 @@ class _Round:
                 news = self._news.get(timeout=TICK)
             except Empty:
                 self._silence.listen(len(self._pending))
+                if self._silence.is_over_long:
+                    raise stalled(self._silence.seconds, doings_of(self._team.client), self._job.strips) from None
                 continue
             if isinstance(news, Future):
                 self._settle(news, killers, most)
@@ -181,42 +183,9 @@ class _Round:
     def _end(self, seconds: float) -> None:
         """Let blocks finish their strip, at most so long; what does not end by then is left to itself."""
         client = self._team.client
-        self._on_all_workers(stop_run, self._run, seconds)
+        on_all_workers(client, stop_run, self._run, seconds)
         end = time.monotonic() + seconds + SECONDS_TO_STOP
         while time.monotonic() < end and any(not future.done() for _, future in self._pending.values()):
             time.sleep(TICK)
         client.cancel([future for _, future in self._pending.values()])
-        self._on_all_workers(forget_run, self._run)
-
-    def _on_all_workers(self, function: Callable[..., None], *arguments: object) -> None:
-        """Execute something beside the tasks of each worker, without waiting for those that do not answer."""
-        client = self._team.client
-        assert client.loop is not None, "a client that was opened has a loop"
-        client.loop.add_callback(client._run, function, *arguments, on_error="ignore")
-
-
-class _Silence:
-    """Notices when nothing happens any more."""
-
-    def __init__(self, listener: Listener, seconds: float) -> None:
-        self._listener, self._seconds = listener, seconds
-        self.broken()
-
-    def broken(self) -> None:
-        """Something happened."""
-        self._since = time.monotonic()
-        self._patience = self._seconds
-
-    def listen(self, blocks: int) -> None:
-        """Tell if it has lasted."""
-        lasted = time.monotonic() - self._since
-        if lasted >= self._patience:
-            self._patience *= 2
-            self._listener.note(
-                f"nothing has been finished for {_duration(lasted)}; {blocks} block(s) are under way or waiting for "
-                "a worker. Are the workers alive, and the disks that the scenes lie on?"
-            )
-
-
-def _duration(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} minutes"
+        on_all_workers(client, forget_run, self._run)

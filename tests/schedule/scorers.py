@@ -105,3 +105,24 @@ class LostGpuScorer(StubScorer):
 
 def fail_for_good(*_arguments: object) -> None:
     raise torch.AcceleratorError("CUDA error: device-side assert triggered\nCompile with `TORCH_USE_CUDA_DSA`")
+
+
+@dataclass(frozen=True)
+class HangingSource(StubScorerSource):
+    """Hangs at tiles that reach over row 130, as long as `folder` is empty."""
+
+    folder: Path = Path()
+
+    def load(self) -> StubScorer:
+        return HangingScorer(self)
+
+
+class HangingScorer(StubScorer):
+    def __init__(self, source: HangingSource) -> None:
+        super().__init__(source.divisor)
+        self._source = source
+
+    def __call__(self, t1: Tensor, t2: Tensor) -> Scores:
+        while (t1[:, 0] == 130).any() and not any(self._source.folder.iterdir()):
+            time.sleep(0.1)
+        return super().__call__(t1, t2)

@@ -159,14 +159,6 @@ def test_a_strip_that_takes_too_long_is_left(tmp_path: Path, monkeypatch: pytest
     assert not list(job.strips.iterdir())
 
 
-def test_a_run_in_which_nothing_happens_says_so(tmp_path: Path) -> None:
-    job = replace(stub_job(tmp_path / "strips", 64, 64), scorer=SlowSource(400, 1.5))
-    listener = Silent()
-    with local_team(threads(1)) as team:
-        run_blocks(team, job, job.lattice.blocks(1), listener, never, silence=0.4)
-    assert [note[:29] for note in listener.notes] == ["nothing has been finished for"] * 2
-
-
 def killing_job(folder: Path, deaths: int) -> tuple[BlockJob, list[Block]]:
     """A job of three blocks, one above the other, the second of which kills its worker."""
     (folder / "deaths").mkdir()
