@@ -27,11 +27,15 @@ from geofcs.plan import DetectRequest
 from geofcs.synthetic import Nuisances, SceneParameters, scene_pixels
 from geofcs.synthetic.write import Extent, write_scenes
 from geofcs.training.config import read_config
+from geofcs.training.start import model_sizes
 from tests.stubs import Silent
 
 ROOT = Path(__file__).parent.parent
 
 MOST_BYTES = 12_000_000
+
+NEAR = 0.01
+"""How far an F1 may be from its figure in the card on a machine that rounds otherwise."""
 
 MARGIN = 0.05
 """Of the float32 path's first over its second class, from which on bfloat16 must agree."""
@@ -63,7 +67,7 @@ def test_changes_of_a_place_that_training_never_saw_are_found(tmp_path: Path) ->
     with rasterio.open(tmp_path / "out" / "change.tif") as ours, rasterio.open(truth) as theirs:
         said, true = ours.read(1) > 0, theirs.read(1) > 0
     assert 0.02 < true.mean() < 0.5
-    assert 2 * np.count_nonzero(said & true) / (np.count_nonzero(said) + np.count_nonzero(true)) > 0.7
+    assert 2 * np.count_nonzero(said & true) / (np.count_nonzero(said) + np.count_nonzero(true)) > 0.85
 
 
 @pytest.mark.parametrize("gsd", [0.5, 1.5])
@@ -91,37 +95,52 @@ def judged(*arguments: object) -> dict[str, dict[str, float]]:
     return {row["name"]: row for row in json.loads(done.stdout)}
 
 
+def said_in_the_card() -> dict[str, tuple[float, str]]:
+    """F1 and what is said of the mark, for each set of pairs in the card's tables."""
+    rows = re.findall(r"^\| (\D.*) \(\d+\) \| .*?% \| (0\.\d+) .* \| (.*) \|$", (ROOT / CARD).read_text(), re.MULTILINE)
+    return {name: (float(f1), mark) for name, f1, mark in rows}
+
+
+def check_card(rows: dict[str, dict[str, float]]) -> None:
+    """Fail where a set of pairs is not as good as the card says, or better."""
+    card = said_in_the_card()
+    for name, row in rows.items():
+        f1, mark = card[name]
+        assert row["f1"] == pytest.approx(f1, abs=NEAR), name
+        assert mark == ("above by the mark" if row["passes"] else "missed"), name
+
+
 @pytest.mark.long
-def test_change_on_held_out_made_up_worlds_is_above_the_baseline_by_the_mark() -> None:
+def test_change_on_held_out_made_up_worlds_is_above_the_baseline_as_their_card_says() -> None:
     rows = judged()
     assert len(rows) == 4
     assert all(row["passes"] for row in rows.values()), rows
+    check_card(rows)
 
 
 @pytest.mark.long
 def test_change_on_real_pairs_is_above_the_baseline_as_their_card_says(realdata: Path) -> None:
-    """Rennes misses the mark, which the card says; so little may not become less."""
+    """Rennes misses the mark, which the card says."""
     rows = {name: row for name, row in judged("--real", realdata).items() if row["real"]}
     assert {name for name, row in rows.items() if row["passes"]} == {"OSCD Abu Dhabi", "LEVIR-CD crops", "SECOND pair"}
-    assert rows["OSCD Rennes"]["f1"] > 0.35
+    check_card(rows)
 
 
-@pytest.mark.parametrize("name", make_weights.RUNS)
-def test_the_script_that_makes_them_says_settings_that_the_config_has(name: str) -> None:
-    config = read_config(make_weights.CONFIG, make_weights.RUNS[name])
-    assert config.data.classes == SECOND.name
+def test_they_are_of_the_size_and_tile_that_their_config_trains() -> None:
+    config, info = read_config(make_weights.CONFIG), read_weights_info(SHIPPED)
+    assert (config.data.classes, config.data.crop) == (info.classes.name, info.tile)
+    assert model_sizes(config.model, SECOND) == info.config
 
 
-def test_packing_halves_the_file_and_keeps_the_mean_of_both_runs(tmp_path: Path) -> None:
+def test_packing_halves_the_file_and_keeps_the_weights(tmp_path: Path) -> None:
     config = pico(classes=SECOND.count, width=8, depths=(1, 1, 1, 1))
-    first, second, packed = (tmp_path / f"{name}.safetensors" for name in ("first", "second", "pico"))
-    for seed, trained in enumerate((first, second)):
-        save_weights(trained, build(config, seed), config, SECOND, tile=64, trained="somehow")
-    assert make_weights.pack(first, second, packed).trained == make_weights.TRAINED
-    assert packed.stat().st_size < 0.6 * second.stat().st_size
-    one, other, mean = (load_weights(path).model.state_dict() for path in (first, second, packed))
-    for name in (each for each, tensor in mean.items() if tensor.is_floating_point()):
-        torch.testing.assert_close(mean[name], (one[name] + other[name]) / 2, rtol=1e-3, atol=1e-6)
+    best, packed = tmp_path / "best.safetensors", tmp_path / "pico.safetensors"
+    save_weights(best, build(config, 0), config, SECOND, tile=64, trained="somehow")
+    assert make_weights.pack(best, packed).trained == make_weights.TRAINED
+    assert packed.stat().st_size < 0.6 * best.stat().st_size
+    exact, rounded = (load_weights(path).model.state_dict() for path in (best, packed))
+    for name, tensor in exact.items():
+        torch.testing.assert_close(rounded[name], tensor, rtol=1e-3, atol=1e-6)
 
 
 @pytest.mark.long
@@ -132,4 +151,4 @@ def test_the_demo_finds_most_of_what_truly_changed(tmp_path: Path) -> None:
     found = re.search(r"F1 (0\.\d+)", done.stdout)
     assert found is not None
     assert f"change F1 {found[1]}" in " ".join((ROOT / "README.md").read_text().split())
-    assert float(found[1]) > 0.8
+    assert float(found[1]) > 0.9
