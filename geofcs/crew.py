@@ -89,15 +89,17 @@ def local_crew(wanted: int | None, kind: str, need: Need) -> Crew:
     return Crew("processes", count, 1, need.threads) if processes else Crew("threads", 1, count, need.threads)
 
 
-def gpu_crew(gpus: tuple[str, ...], wanted: int | None, kind: str, need: Need) -> Crew:
+def gpu_crew(gpus: tuple[str, ...], here: str, wanted: int | None, kind: str, need: Need) -> Crew:
     """A crew on the GPUs of this machine: one process each, or as many as asked for, dealt out evenly.
 
-    One worker for the only GPU is this process itself.
+    One worker for the only GPU is this process itself, if that is `here`, the one on which it computes. Raises
+    `InputError` where threads are asked for, but the work is for processes.
     """
     count = wanted or len(gpus)
-    if kind == "threads" and count > 1:
-        raise InputError(f"--worker-kind threads: {count} workers on GPUs are processes: leave it out")
-    if kind == "processes" or count > 1 or need.isolate or len(gpus) > 1:
+    if kind == "threads" and (count > 1 or gpus[0] != here):
+        which = f"{count} workers on GPUs" if count > 1 else f"workers on GPU {gpus[0]}"
+        raise InputError(f"--worker-kind threads: {which} are processes: leave it out")
+    if kind == "processes" or count > 1 or need.isolate or gpus != (here,):
         dealt = tuple(gpus[number % len(gpus)] for number in range(count))
         return Crew("processes", count, BLOCKS_PER_GPU, need.threads, dealt)
     return Crew("threads", 1, BLOCKS_PER_GPU, need.threads)

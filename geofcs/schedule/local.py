@@ -39,7 +39,8 @@ class ThisMachine:
     def crew(self, request: DetectRequest, compute: Compute, need: Need) -> Crew:
         """A crew for a request. Raises `InputError` where it has too little memory."""
         if compute.device == "cuda":
-            return gpu_crew(gpus_of(request.device), request.workers, request.worker_kind, need)
+            here, *_ = gpus_of("cuda")
+            return gpu_crew(gpus_of(request.device), here, request.workers, request.worker_kind, need)
         if compute.device != "cpu":
             return Crew("threads", 1, request.workers or 1, need.threads)
         return local_crew(request.workers, request.worker_kind, need)

@@ -22,7 +22,7 @@ from geofcs.model.config import (
     SCanNetConfig,
 )
 from geofcs.model.encoder import Normalise
-from geofcs.model.inference import PREPARED, Forward, pointwise, prepare
+from geofcs.model.inference import PREPARED, Forward, graphs, pointwise, prepare
 from geofcs.model.inference.choice import NAMES, pointwise_for
 from geofcs.model.interface import ChangeModel, Logits
 from geofcs.model.kernels import choice_for
@@ -249,3 +249,33 @@ def test_every_pointwise_kernel_gives_what_its_definition_gives_at_odd_sizes(nam
 
 def as_tuple(value: Any) -> tuple[Tensor, ...]:
     return value if isinstance(value, tuple) else (value,)
+
+
+def test_recordings_of_other_shapes_are_forgotten_where_memory_is_too_short_for_one_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """On a GPU of 20 tiles, as many of which a recording keeps as it was given."""
+    alive: set[int] = set()
+
+    class Recording:
+        def __init__(self, _model: object, t1: Tensor, _t2: Tensor) -> None:
+            if len(t1) + sum(alive) > 20:
+                raise torch.OutOfMemoryError
+            self.tiles = len(t1)
+            alive.add(self.tiles)
+
+        def __del__(self) -> None:
+            alive.discard(getattr(self, "tiles", 0))
+
+        def __call__(self, _t1: Tensor, _t2: Tensor) -> int:
+            return self.tiles
+
+    monkeypatch.setattr(graphs, "_Recording", Recording)
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
+    recorded: Any = graphs.Recorded(lambda *_: Logits(torch.zeros(1), None, None))
+    batches = {tiles: pair(tiles, 3, 1, 1) for tiles in (16, 8, 4, 32)}
+    assert (recorded(*batches[16]), recorded(*batches[4]), alive) == (16, 4, {16, 4})
+    assert (recorded(*batches[8]), alive) == (8, {8})
+    with pytest.raises(torch.OutOfMemoryError):
+        recorded(*batches[32])
+    assert (recorded(*batches[8]), alive) == (8, {8})

@@ -126,3 +126,34 @@ class HangingScorer(StubScorer):
         while (t1[:, 0] == 130).any() and not any(self._source.folder.iterdir()):
             time.sleep(0.1)
         return super().__call__(t1, t2)
+
+
+@dataclass(frozen=True)
+class AssertingSource(StubScorerSource):
+    """Computes on a GPU, on which an assertion really fails at tiles that reach over row 130, the first `faults` times,
+    each of which leaves a file in `folder`."""
+
+    folder: Path = Path()
+    faults: int = 1
+
+    def load(self) -> StubScorer:
+        return AssertingScorer(self)
+
+
+class AssertingScorer(StubScorer):
+    device = torch.device("cuda")
+
+    def __init__(self, source: AssertingSource) -> None:
+        super().__init__(source.divisor)
+        self._source = source
+
+    def __call__(self, t1: Tensor, t2: Tensor) -> Scores:
+        if (t1[:, 0] == 130).any() and len(list(self._source.folder.iterdir())) < self._source.faults:
+            (self._source.folder / f"{os.getpid()}").touch()
+            read_beyond_the_end(t1.device)
+        return super().__call__(t1, t2)
+
+
+def read_beyond_the_end(device: torch.device) -> Tensor:
+    """On a GPU an assertion that fails a little later, after which the process has lost it."""
+    return torch.zeros(4, device=device)[torch.full((1,), 9, device=device)]

@@ -26,8 +26,23 @@ class Recorded:
     def __call__(self, t1: Tensor, t2: Tensor) -> Logits:
         """The model's logits for two batches (b, 3, h, w) of one shape."""
         if t1.shape not in self._recordings:
-            self._recordings[t1.shape] = _Recording(self._model, t1, t2)
+            self._recordings[t1.shape] = self._recorded(t1, t2)
         return self._recordings[t1.shape](t1, t2)
+
+    def _recorded(self, t1: Tensor, t2: Tensor) -> _Recording:
+        """A recording; where memory is too short for one more, those of other shapes are forgotten first.
+
+        Each keeps all memory that a call takes. A batch is halved for want of it: what it took must not be in the way.
+        """
+        try:
+            return _Recording(self._model, t1, t2)
+        except torch.OutOfMemoryError:
+            if not self._recordings:
+                raise
+        torch.cuda.synchronize()  # the last replay of one of them may be under way
+        self._recordings.clear()
+        torch.cuda.empty_cache()
+        return _Recording(self._model, t1, t2)
 
 
 class _Recording:
