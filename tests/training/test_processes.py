@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
 from geofcs.classes import SECOND
@@ -107,10 +108,8 @@ def test_two_processes_validate_three_pairs_as_one_does(whole: Path) -> None:
     }
 
 
-@pytest.fixture
-def spoilt(tmp_path: Path) -> Path:
+def spoilt_pairs(folder: Path) -> Path:
     """Pairs of which the second process meets one with a colour that stands for nothing in its second iteration."""
-    folder = tmp_path / "pairs"
     second_as_distributed(folder / "train", [(f"{number:05}", made(number)) for number in range(8)])
     second_as_distributed(folder / "val", [("a", made(20)), ("b", made(21))])
     wrong = coloured(np.zeros((48, 48), np.uint8), SECOND)
@@ -120,12 +119,19 @@ def spoilt(tmp_path: Path) -> Path:
     return folder
 
 
-def test_a_pair_that_one_process_cannot_read_ends_both_with_one_line_and_the_state_saved(
-    spoilt: Path, tmp_path: Path
-) -> None:
-    folder = tmp_path / "run"
-    data = ("data.dataset=second", f"data.folder={spoilt}")
-    code, said = ended(begun(folder, *data, "output.save_every=100", "output.log_every=100"))
+def of_pairs(folder: Path) -> tuple[str, ...]:
+    """Settings of a run on pairs in a folder, which saves only when something makes it."""
+    return "data.dataset=second", f"data.folder={folder}", "output.save_every=100", "output.log_every=100"
+
+
+def test_a_pair_that_one_process_cannot_read_ends_both_with_one_line_and_the_state_saved(tmp_path: Path) -> None:
+    process = begun(tmp_path / "run", *of_pairs(spoilt_pairs(tmp_path / "pairs")))
+    check_told_of_the_pair(process, tmp_path / "run")
+
+
+def check_told_of_the_pair(process: subprocess.Popen[str], folder: Path) -> None:
+    """The end of a run on `spoilt_pairs`."""
+    code, said = ended(process)
     assert code == 3, said
     assert said.count("row 3, column 5 holds (1, 2, 3)") == 1
     assert "the state after iteration 1 is safe" in said and "Traceback" not in said
@@ -160,10 +166,11 @@ def test_an_interrupt_of_the_terminal_stops_both(tmp_path: Path) -> None:
 
 def follower_of(leader: int) -> int:
     """The process that a leader started."""
-    command = ["ps", "-o", "pid=,args=", "--ppid", str(leader)]
-    found = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    (line,) = [line for line in found.splitlines() if "geofcs train" in line]
-    return int(line.split()[0])
+    (one,) = [child for child in psutil.Process(leader).children() if "train" in child.cmdline()]
+    return int(one.pid)
+
+
+SAID_OF_A_KILL = r"process 2 of 2 of this run was ended \(SIGKILL\).*state after iteration \d+ is safe"
 
 
 @pytest.mark.long
@@ -175,7 +182,7 @@ def test_when_one_process_is_killed_the_other_ends(tmp_path: Path, who: str) -> 
     code, said = ended(process)
     assert code == (-9 if who == "leader" else 6)
     if who == "follower":
-        assert re.search(r"process 2 of 2 of this run was ended \(SIGKILL\).*state after iteration \d+ is safe", said)
+        assert re.search(SAID_OF_A_KILL, said)
 
 
 @pytest.mark.long
