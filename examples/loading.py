@@ -1,6 +1,7 @@
 """Whether training waits for its pairs: the recipes' loops with their loader, and with one batch that lies in memory.
 
-    python examples/loading.py OUT/ [--pairs 64] [--iterations 40] [--json FILE] [--set section.key=value ...]
+    python examples/loading.py OUT/ [--recipe second|landsat ...] [--pairs 64] [--iterations 40] [--json FILE]
+        [--set section.key=value ...]
 
 Makes pairs as SECOND has them (512 x 512) and as Landsat-SCD has them (416 x 416) as PNG files, and runs the training
 loop of `configs/second.yaml` and `configs/landsat.yaml` on each, random weights, past the iteration from which all
@@ -18,7 +19,6 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
@@ -30,7 +30,7 @@ from geofcs.training.batches import Batch
 from geofcs.training.config import RunConfig, read_config, recipe_file
 from geofcs.training.job import Job, job_of, launched
 from geofcs.training.loading import PREFETCH
-from geofcs.training.sets import Sets, sets_of
+from geofcs.training.sets import sets_of
 from geofcs.training.start import starting_model
 from geofcs.training.step import iterate
 from geofcs.training.train import Clock, batches_of
@@ -66,12 +66,12 @@ class Loop:
         return self.with_loader / self.from_memory
 
 
-def main(out: Path, pairs: int, iterations: int, settings: list[str], path: Path | None) -> None:
+def main(out: Path, recipes: list[str], pairs: int, iterations: int, settings: list[str], path: Path | None) -> None:
     """Make the pairs, run the loops, print."""
+    make_pairs(out, recipes, pairs, settings)
     loops = []
-    for name in DATASETS:
-        data = make_pairs(out / name, name, pairs, settings)
-        config = read_config(recipe_file(name, None), [f"data.folder={data}", *settings])
+    for name in recipes:
+        config = read_config(recipe_file(name, None), [f"data.folder={out / name}", *settings])
         loops.append(looped(name, config, iterations))
     print("| recipe | device | batch, crop | iterations/s: loader | memory | ratio | waiting | loader alone |")
     print("|---|---|---|---|---|---|---|---|")
@@ -84,27 +84,55 @@ def main(out: Path, pairs: int, iterations: int, settings: list[str], path: Path
         path.write_text(json.dumps([{**asdict(each), "ratio": each.ratio} for each in loops], indent=1) + "\n")
 
 
-def make_pairs(folder: Path, name: str, count: int, settings: list[str]) -> Path:
-    """So many pairs to train on, and a few to validate on, of the recipe's crop, made by all cores."""
+@dataclass(frozen=True)
+class Split:
+    """Pairs of a dataset's split, and the folder that they are to lie in."""
+
+    dataset: str
+    folder: Path
+    worlds: Worlds
+
+    @property
+    def worlds_of_pairs(self) -> Iterator[tuple[Split, range]]:
+        """Its pairs by the worlds that they are cut from, each with this."""
+        for first in range(0, len(self.worlds), WINDOWS):
+            yield self, range(first, min(first + WINDOWS, len(self.worlds)))
+
+
+def make_pairs(out: Path, recipes: list[str], pairs: int, settings: list[str]) -> None:
+    """So many pairs to train on, and a few to validate on, of each recipe's crop, all made at once by all cores."""
+    splits = [split for name in recipes for split in splits_of(out / name, name, pairs, settings)]
+    for split in splits:
+        for part in DATASETS[split.dataset]:
+            (split.folder / part).mkdir(parents=True, exist_ok=True)
+    work = [each for split in splits for each in split.worlds_of_pairs]
+    count = min(os.cpu_count() or 1, len(work))
+    with ProcessPoolExecutor(count, mp_context=multiprocessing.get_context("spawn")) as processes:
+        list(processes.map(write_pairs, *zip(*work, strict=True)))
+
+
+def splits_of(folder: Path, name: str, pairs: int, settings: list[str]) -> list[Split]:
+    """Both splits of a dataset."""
     config = read_config(recipe_file(name, None), settings)
-    scheme = scheme_named(name)
-    for split, split_count in (("train", count), ("val", VALIDATION_PAIRS)):
-        for part in DATASETS[name]:
-            (folder / split / part).mkdir(parents=True, exist_ok=True)
-        worlds = Worlds(config.worlds, scheme, config.data.crop, config.train.seed, split, split_count)
-        write = partial(write_pair, folder / split, name, worlds)
-        with ProcessPoolExecutor(os.cpu_count(), mp_context=multiprocessing.get_context("spawn")) as processes:
-            list(processes.map(write, range(split_count), chunksize=WINDOWS))
-    return folder
+    return [
+        Split(
+            name,
+            folder / split,
+            Worlds(config.worlds, scheme_named(name), config.data.crop, config.train.seed, split, count),
+        )
+        for split, count in (("train", pairs), ("val", VALIDATION_PAIRS))
+    ]
 
 
-def write_pair(folder: Path, name: str, worlds: Worlds, index: int) -> None:
-    """One pair of made-up worlds as PNG files, labels in the palette's colours."""
-    sample, scheme = worlds[index], worlds.scheme
-    images = [image.transpose(1, 2, 0) for image in (sample.t1, sample.t2)]
-    labels = [palette_of(scheme)[label] for label in (sample.label1, sample.label2)]
-    for part, pixels in zip(DATASETS[name], (*images, *labels), strict=True):
-        Image.fromarray(np.ascontiguousarray(pixels)).save(folder / part / f"{index:05d}.png")
+def write_pairs(split: Split, indices: range) -> None:
+    """Some pairs of made-up worlds as PNG files, labels in the palette's colours."""
+    palette = palette_of(split.worlds.scheme)
+    for index in indices:
+        sample = split.worlds[index]
+        images = [image.transpose(1, 2, 0) for image in (sample.t1, sample.t2)]
+        labels = [palette[label] for label in (sample.label1, sample.label2)]
+        for part, pixels in zip(DATASETS[split.dataset], (*images, *labels), strict=True):
+            Image.fromarray(np.ascontiguousarray(pixels)).save(split.folder / part / f"{index:05d}.png")
 
 
 def palette_of(scheme: ClassScheme) -> np.ndarray:
@@ -124,7 +152,7 @@ def looped(recipe: str, config: RunConfig, iterations: int) -> Loop:
         run(job, memory, first, WARM_UPS)
         from_memory, _ = run(job, memory, first, iterations)
         with_loader, waiting = with_the_loader(job, loader, first, kept, iterations)
-        loader_alone = alone(job, sets, first, kept, iterations)
+        loader_alone = alone(loader, kept, iterations)
     return Loop(
         recipe, str(job.device), config.train.batch, config.data.crop, config.data.workers,
         with_loader, from_memory, waiting, loader_alone,
@@ -152,9 +180,8 @@ def run(job: Job, clock: Clock, first: int, iterations: int) -> tuple[float, flo
     return 1 / seconds, waiting
 
 
-def alone(job: Job, sets: Sets, first: int, kept: int, iterations: int) -> float:
-    """Batches per second that the loader gives when nobody works on them, those kept ready at the start left out."""
-    loader = batches_of(job, sets, first)
+def alone(loader: Iterator[Batch], kept: int, iterations: int) -> float:
+    """Batches per second that the loader gives when nobody works on them, those kept ready left out."""
     for _ in range(kept):
         next(loader)
     start = time.perf_counter()
@@ -166,9 +193,10 @@ def alone(job: Job, sets: Sets, first: int, kept: int, iterations: int) -> float
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path)
+    parser.add_argument("--recipe", action="append", choices=list(DATASETS), dest="recipes")
     parser.add_argument("--pairs", type=int, default=64)
     parser.add_argument("--iterations", type=int, default=40)
     parser.add_argument("--set", action="append", default=[], dest="settings")
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args()
-    main(asked.out, asked.pairs, asked.iterations, asked.settings, asked.json)
+    main(asked.out, asked.recipes or list(DATASETS), asked.pairs, asked.iterations, asked.settings, asked.json)
