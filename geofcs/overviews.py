@@ -2,98 +2,33 @@
 
 from __future__ import annotations
 
-import zlib
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import rasterio
-from rasterio.windows import Window
-
-from geofcs.gdal import gdal_settings, quick_compression
 
 INTERNAL_TILE = 512
 """Side of a product's internal tiles in pixels, the COG driver's own default; the smallest overview is one."""
-
-WINDOW = INTERNAL_TILE, 8 * INTERNAL_TILE
-"""Rows and columns of an overview that are made at once: whole internal tiles, and few of them in memory."""
 
 Pixels = npt.NDArray[Any]
 Halve = Callable[[Pixels, int], Pixels]
 """From pixels (2h, 2w) and their nodata value to one for each two by two, (h, w)."""
 
 
-@dataclass(frozen=True)
-class Overview:
-    """A raster of a level, and the CRC-32 of its pixels, window by window."""
-
-    path: Path
-    checksum: int
-
-
-@contextmanager
-def overviews_of(raster: str, beside: Path, halve: Halve, nodata: int) -> Iterator[list[Overview]]:
-    """Rasters of all levels of a one-band raster, the largest first, until one fits into an internal tile.
-
-    They lie beside a file and are gone in the end. Raises `RasterioError` when one cannot be read or written.
-    """
-    levels: list[Overview] = []
-    try:
-        while max(shape := _shape(raster)) > INTERNAL_TILE:
-            path = beside.with_name(f"{beside.name}.{len(levels) + 1}.tmp")
-            levels.append(Overview(path, _write_half(raster, shape, path, halve, nodata)))
-            raster = str(path)
-        yield levels
-    finally:
-        for each in levels:
-            each.path.unlink(missing_ok=True)
+def shapes_of(height: int, width: int) -> list[tuple[int, int]]:
+    """Rows and columns of a raster and its overviews, the last of which fits into an internal tile."""
+    shapes = [(height, width)]
+    while max(shapes[-1]) > INTERNAL_TILE:
+        height, width = (-(-length // 2) for length in shapes[-1])
+        shapes.append((height, width))
+    return shapes
 
 
-def _shape(raster: str) -> tuple[int, int]:
-    with gdal_settings(), rasterio.open(raster) as file:
-        return file.height, file.width
-
-
-def _write_half(raster: str, shape: tuple[int, int], path: Path, halve: Halve, nodata: int) -> int:
-    """Write the level below a raster; returns its checksum."""
-    height, width = (-(-length // 2) for length in shape)
-    checksum = 0
-    with gdal_settings(), rasterio.open(raster) as source, rasterio.open(
-        path, "w", driver="GTiff", count=1, height=height, width=width, dtype=source.dtypes[0], tiled=True,
-        blockxsize=INTERNAL_TILE, blockysize=INTERNAL_TILE, bigtiff="IF_SAFER", **quick_compression(),
-    ) as file:  # fmt: skip
-        for window in _windows(height, width):
-            pixels = halve(_whole_quads(source, window, nodata), nodata)
-            file.write(pixels, 1, window=window)
-            checksum = zlib.crc32(pixels.data, checksum)
-    return checksum
-
-
-def _windows(height: int, width: int) -> Iterator[Window]:
-    for top in range(0, height, WINDOW[0]):
-        for left in range(0, width, WINDOW[1]):
-            yield Window(left, top, min(WINDOW[1], width - left), min(WINDOW[0], height - top))
-
-
-def _whole_quads(source: Any, window: Window, nodata: int) -> Pixels:
-    """The pixels that a window of the level below lies over; nodata beyond the end of the raster."""
-    top, left, height, width = (2 * each for each in (window.row_off, window.col_off, window.height, window.width))
-    there = Window(left, top, min(width, source.width - left), min(height, source.height - top))
-    pixels: Pixels = source.read(1, window=there)
-    missing = height - there.height, width - there.width
+def whole_quads(pixels: Pixels, nodata: int) -> Pixels:
+    """Pixels (h, w) at the end of a raster, with nodata beyond it where a row or a column is lacking to halve them."""
+    missing = pixels.shape[0] % 2, pixels.shape[1] % 2
     return np.pad(pixels, ((0, missing[0]), (0, missing[1])), constant_values=nodata) if any(missing) else pixels
-
-
-def checksum_of(overview: Any) -> int:
-    """What `Overview.checksum` is of an open raster. Raises `RasterioError` if it cannot be read."""
-    checksum = 0
-    for window in _windows(overview.height, overview.width):
-        checksum = zlib.crc32(np.ascontiguousarray(overview.read(1, window=window)).data, checksum)
-    return checksum
 
 
 def most_frequent(pixels: Pixels, nodata: int) -> Pixels:

@@ -2,34 +2,36 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree as ET
 
+import numpy as np
 import rasterio
 import rasterio.shutil
 from rasterio._err import CPLE_BaseError  # escapes from rasterio.shutil.copy
 from rasterio.errors import RasterioError
+from rasterio.io import MemoryFile
 from rasterio.windows import Window
 
 from geofcs.classes import CLASSES_TAG, PERCENT_NODATA, ClassScheme, Colour, scheme_to_json
 from geofcs.errors import GeofcsError, OutputError, VerificationError
 from geofcs.gdal import category_names_of, gdal_settings, write_category_names
 from geofcs.grid import Grid
-from geofcs.overviews import INTERNAL_TILE, Halve, Overview, average, checksum_of, most_frequent, overviews_of
-from geofcs.strips import Strip, is_band, read_band
+from geofcs.overviews import INTERNAL_TILE, Halve, average, most_frequent
+from geofcs.pyramid import Pyramid, Storage, checksum_of
+from geofcs.strips import Mosaic, Strip, is_band, read_band
+from geofcs.tiles import even_cuts
 
-BEHIND = 1 << 20
-"""Bytes written behind a file to see whether there is room."""
-
-PLAIN: Mapping[str, int | str] = {"level": 6}
+PLAIN = Storage(level=6)
 """How codes and classes are deflated: a lower level is hardly faster, and their files a sixth larger."""
 
-SMOOTH: Mapping[str, int | str] = {"level": 4, "predictor": "STANDARD"}
+SMOOTH = Storage(level=4, differences=True)
 """How scores are: differences of neighbours deflate to less at this level than scores do at 6, in half the time."""
 
 GDAL_TYPES = {"uint8": "Byte", "uint16": "UInt16"}
@@ -45,7 +47,7 @@ class Product:
     dtype: str
     description: str
     halve: Halve
-    deflate: Mapping[str, int | str]
+    storage: Storage
     names: Mapping[int, str] = field(default_factory=dict)
     colours: Mapping[int, Colour] = field(default_factory=dict)
 
@@ -78,8 +80,7 @@ def products_of(scheme: ClassScheme, landcover: bool) -> list[Product]:
 def write_products(
     folder: Path,
     products: Sequence[Product],
-    strip_folder: Path,
-    strips: Sequence[Strip],
+    mosaic: Mosaic,
     grid: Grid,
     scheme: ClassScheme,
     progress: Callable[[int], None],
@@ -88,50 +89,150 @@ def write_products(
 ) -> None:
     """Write each product into `folder` as a COG, decode all of it and compare with the strips, overviews with theirs.
 
-    Several products at once, and each in several threads, make up `threads`; the bytes are the same. `progress` is told
-    of pixels written and compared, `finished` of a product that is complete, in the calling thread. Raises
-    `OutputError` when a file cannot be written and `VerificationError` when one does not hold what it should.
+    In so many threads; the bytes are the same. `progress` is told of pixels written and compared, `finished` of a
+    product that is complete, in the calling thread. Raises `OutputError` when a file cannot be written and
+    `VerificationError` when one does not hold what it should.
     """
+    with products_begun(folder, products, mosaic, grid, scheme, threads) as begun:
+        begun.finish(progress, finished)
 
-    def write(product: Product) -> Product:
-        path = folder / product.file_name
-        mosaic = _mosaic(product, strip_folder, strips, grid, scheme)
-        with _written(path), overviews_of(_text(mosaic), path, product.halve, product.nodata) as overviews:
-            _write_cog(path, _text(_with_overviews(mosaic, overviews)), product.deflate, per_product)
-            if product.names:
-                write_category_names(path, product.names)
-            _compare(path, product, strip_folder, strips, overviews)
-        return product
 
-    at_once = max(1, min(threads, len(products)))
-    per_product = max(1, threads // at_once)
-    with ThreadPoolExecutor(at_once, "geofcs-rasters") as pool:
-        writing = [pool.submit(write, product) for product in products]
+@contextmanager
+def products_begun(
+    folder: Path, products: Sequence[Product], mosaic: Mosaic, grid: Grid, scheme: ClassScheme, threads: int
+) -> Iterator[Begun]:
+    """The same in two parts: tiles are compressed from now on, as strips come; the rest is to be asked for."""
+    with ExitStack() as stack:
+        pyramids = [stack.enter_context(_pyramid_of(folder / each.file_name, each, grid)) for each in products]
+        pool = stack.enter_context(_working(threads))
+        making = [
+            _Making(folder / product.file_name, product, mosaic, pyramid, pool, threads)
+            for product, pyramid in zip(products, pyramids, strict=True)
+        ]
+        for each in making:
+            each.begin(grid, scheme)
+        yield Begun(making, grid.height * grid.width)
+
+
+@contextmanager
+def _pyramid_of(path: Path, product: Product, grid: Grid) -> Iterator[Pyramid]:
+    beside = path.with_name(f"{path.name}.tiles.tmp")
+    pyramid = Pyramid(grid.shape, np.dtype(product.dtype), product.nodata, product.halve, product.storage, beside)
+    with _as_output_error(path), pyramid:
+        yield pyramid
+
+
+@contextmanager
+def _working(threads: int) -> Iterator[ThreadPoolExecutor]:
+    pool = ThreadPoolExecutor(threads, "geofcs-rasters")
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+@dataclass(frozen=True)
+class Begun:
+    """Products under way, each of so many pixels."""
+
+    making: Sequence[_Making]
+    pixels: int
+
+    def finish(self, progress: Callable[[int], None], finished: Callable[[Product], None]) -> None:
+        """Write and compare them, as `write_products` says."""
+        with ThreadPoolExecutor(max(1, len(self.making)), "geofcs-products") as pool:
+            writing = {pool.submit(each.finish): each.product for each in self.making}
+            try:
+                for each in as_completed(writing):
+                    each.result()
+                    finished(writing[each])
+                    progress(self.pixels)
+            finally:
+                pool.shutdown(cancel_futures=True)
+
+
+class _Making:
+    """One product on its way from strips to a file."""
+
+    def __init__(
+        self, path: Path, product: Product, mosaic: Mosaic, pyramid: Pyramid, pool: ThreadPoolExecutor, threads: int
+    ) -> None:
+        self.product = product
+        self._path, self._mosaic, self._pyramid = path, mosaic, pyramid
+        self._pool, self._threads = pool, threads
+
+    def begin(self, grid: Grid, scheme: ClassScheme) -> None:
+        """Have the cells compressed, from top to bottom."""
+        self._header = self._pool.submit(_header, self.product, self._pyramid, grid, scheme)
+        self._cells = [self._pool.submit(self._add_cell, *place) for place in self._pyramid.cells()]
+
+    def _add_cell(self, rows: slice, cols: slice) -> None:
+        pixels = self._mosaic.read(self.product.band, rows, cols, self.product.dtype)
+        self._pyramid.add_cell(pixels, rows, cols)
+
+    def finish(self) -> None:
+        """Write the file, and compare it."""
+        with _written(self._path):
+            for cell in self._cells:
+                cell.result()
+            self._pyramid.add_overviews(self._in_parallel)
+            self._pyramid.write(self._path, self._header.result())
+            if self.product.names:
+                write_category_names(self._path, self.product.names)
+            self._compare()
+
+    def _in_parallel(self, function: Callable[..., None], arguments: Iterable[Any]) -> None:
+        for each in [self._pool.submit(function, one) for one in arguments]:
+            each.result()
+
+    def _compare(self) -> None:
+        """Read back every pixel of the file and of its overviews: are they, by their checksums, what they were?"""
+        strips = self._mosaic.strips
+        cuts = even_cuts(len(strips), min(self._threads, len(strips)))
+        self._in_parallel(self._compare_strips, [strips[start:stop] for start, stop in pairwise(cuts)])
+        self._in_parallel(self._compare_overview, range(1, len(self._pyramid.levels)))
+
+    def _compare_strips(self, strips: Sequence[Strip]) -> None:
+        with self._reading() as file:
+            for strip in strips:
+                pixels = file.read(1, window=Window(strip.left, strip.top, strip.width, strip.height))
+                if not is_band(self._mosaic.folder, strip, self.product.band, pixels):
+                    read_band(self._mosaic.folder, strip, self.product.band)  # raises if the fault is the strip's
+                    raise self._not_as_computed(f"rows from {strip.top} on")
+
+    def _compare_overview(self, level: int) -> None:
+        with self._reading(overview_level=level - 1) as file:
+            for (row, col), checksum in np.ndenumerate(self._pyramid.levels[level].checksums):
+                window = Window(col * INTERNAL_TILE, row * INTERNAL_TILE, INTERNAL_TILE, INTERNAL_TILE)
+                if checksum_of(file.read(1, window=window)) != checksum:
+                    raise self._not_as_computed(f"overviews of level {level}")
+
+    @contextmanager
+    def _reading(self, **options: int) -> Iterator[Any]:
         try:
-            for each in as_completed(writing):
-                finished(each.result())
-                progress(grid.height * grid.width)
-        finally:
-            pool.shutdown(cancel_futures=True)
+            with gdal_settings(), rasterio.open(self._path, driver="GTiff", **options) as file:
+                yield file
+        except RasterioError as error:
+            raise VerificationError(
+                f"{self._path}: cannot be read back: {error}; give the same command again"
+            ) from error
+
+    def _not_as_computed(self, what: str) -> VerificationError:
+        return VerificationError(
+            f"{self._path}: {what} are not what was computed: the disk or memory may be failing; give the same command "
+            "again"
+        )
 
 
 @contextmanager
 def _written(path: Path) -> Iterator[None]:
-    """Turn what goes wrong in writing into an `OutputError`, and leave nothing of the file behind.
-
-    GDAL does not report every write that fails on a full disk, and what it wrote cannot be read or compares wrong. But
-    then nothing can be written behind it either.
-    """
+    """Turn what goes wrong in writing into an `OutputError`, and leave nothing of the file behind."""
     try:
         with _as_output_error(path):
-            try:
-                yield
-            except VerificationError:
-                _write_behind(path)
-                raise
+            yield
     except GeofcsError:
-        for leftover in path.parent.glob(f"{path.name}*"):
-            leftover.unlink()
+        for leftover in (path, path.with_name(category_names_of(path.name))):
+            leftover.unlink(missing_ok=True)
         raise
 
 
@@ -144,64 +245,48 @@ def _as_output_error(path: Path) -> Iterator[None]:
         raise OutputError(f"{path}: cannot write: {reason}; free some space and give the same command again") from error
 
 
-def _write_behind(path: Path) -> None:
-    """Raise `OSError` where there is no room behind a file."""
-    with path.open("ab") as file:
-        file.write(bytes(BEHIND))
-        file.flush()
-        os.fsync(file.fileno())
+def _header(product: Product, pyramid: Pyramid, grid: Grid, scheme: ClassScheme) -> bytes:
+    """What GDAL's COG driver writes of an image without any pixel: everything but the tiles."""
+    overviews = [_blank(product, level.shape) for level in pyramid.levels[1:]]
+    with gdal_settings(), MemoryFile(ext=".tif") as memory:
+        with rasterio.open(_text(_described(product, grid, scheme, overviews))) as source:
+            rasterio.shutil.copy(
+                source, memory.name, driver="COG", blocksize=INTERNAL_TILE, bigtiff="IF_SAFER",
+                overviews="FORCE_USE_EXISTING", sparse_ok=True, **product.storage.of_cog,
+            )  # fmt: skip
+        return bytes(memory.read())
 
 
-def _write_cog(path: Path, mosaic: str, deflate: Mapping[str, int | str], threads: int) -> None:
-    """Copy the mosaic (VRT text) with its overviews into a COG at `path`."""
-    with gdal_settings(), rasterio.open(mosaic) as source:
-        rasterio.shutil.copy(
-            source, path, driver="COG", compress="deflate", blocksize=INTERNAL_TILE, bigtiff="IF_SAFER",
-            overviews="FORCE_USE_EXISTING", num_threads=threads, **deflate,
-        )  # fmt: skip
-
-
-def _mosaic(
-    product: Product, strip_folder: Path, strips: Sequence[Strip], grid: Grid, scheme: ClassScheme
-) -> ET.Element:
-    """One band of all strips as a virtual raster: nothing is written twice."""
-    root = ET.Element("VRTDataset", rasterXSize=str(grid.width), rasterYSize=str(grid.height))
+def _described(product: Product, grid: Grid, scheme: ClassScheme, overviews: Sequence[ET.Element]) -> ET.Element:
+    """A virtual raster that knows all there is to know of a product but its pixels."""
+    root = _blank(product, grid.shape)
     if grid.crs is not None:
         ET.SubElement(root, "SRS", dataAxisToSRSAxisMapping="1,2").text = grid.crs.to_wkt()
         ET.SubElement(root, "GeoTransform").text = ", ".join(repr(each) for each in grid.transform.to_gdal())
-    ET.SubElement(_metadata(root), "MDI", key=CLASSES_TAG).text = scheme_to_json(scheme)
-    band = ET.SubElement(root, "VRTRasterBand", dataType=GDAL_TYPES[product.dtype], band="1")
+    metadata = ET.SubElement(root, "Metadata")
+    ET.SubElement(metadata, "MDI", key="AREA_OR_POINT").text = "Area"
+    ET.SubElement(metadata, "MDI", key=CLASSES_TAG).text = scheme_to_json(scheme)
+    band = root[0]
     ET.SubElement(band, "Description").text = product.description
-    ET.SubElement(band, "NoDataValue").text = str(product.nodata)
     if product.colours:
         _add_colours(band, product)
-    for strip in strips:
-        source = ET.SubElement(band, "SimpleSource")
-        ET.SubElement(source, "SourceFilename", relativeToVRT="0").text = str((strip_folder / strip.name).absolute())
-        ET.SubElement(source, "SourceBand").text = str(product.band)
-        width, height = str(strip.width), str(strip.height)
-        ET.SubElement(source, "SrcRect", xOff="0", yOff="0", xSize=width, ySize=height)
-        ET.SubElement(source, "DstRect", xOff=str(strip.left), yOff=str(strip.top), xSize=width, ySize=height)
+    for each in overviews:
+        overview = ET.SubElement(band, "Overview")
+        ET.SubElement(overview, "SourceFilename", relativeToVRT="0").text = _text(each)
+        ET.SubElement(overview, "SourceBand").text = "1"
     return root
 
 
-def _with_overviews(mosaic: ET.Element, overviews: Sequence[Overview]) -> ET.Element:
-    """The same virtual raster, which knows its overviews."""
-    for each in overviews:
-        overview = ET.SubElement(mosaic[-1], "Overview")
-        ET.SubElement(overview, "SourceFilename", relativeToVRT="0").text = str(each.path.absolute())
-        ET.SubElement(overview, "SourceBand").text = "1"
-    return mosaic
+def _blank(product: Product, shape: tuple[int, int]) -> ET.Element:
+    """A virtual raster of nodata."""
+    root = ET.Element("VRTDataset", rasterXSize=str(shape[1]), rasterYSize=str(shape[0]))
+    band = ET.SubElement(root, "VRTRasterBand", dataType=GDAL_TYPES[product.dtype], band="1")
+    ET.SubElement(band, "NoDataValue").text = str(product.nodata)
+    return root
 
 
-def _text(mosaic: ET.Element) -> str:
-    return ET.tostring(mosaic, encoding="unicode")
-
-
-def _metadata(root: ET.Element) -> ET.Element:
-    metadata = ET.SubElement(root, "Metadata")
-    ET.SubElement(metadata, "MDI", key="AREA_OR_POINT").text = "Area"
-    return metadata
+def _text(virtual: ET.Element) -> str:
+    return ET.tostring(virtual, encoding="unicode")
 
 
 def _add_colours(band: ET.Element, product: Product) -> None:
@@ -211,28 +296,3 @@ def _add_colours(band: ET.Element, product: Product) -> None:
         r, g, b = product.colours.get(value, (0, 0, 0))
         alpha = "255" if value in product.colours else "0"
         ET.SubElement(table, "Entry", c1=str(r), c2=str(g), c3=str(b), c4=alpha)
-
-
-def _compare(
-    path: Path, product: Product, strip_folder: Path, strips: Sequence[Strip], overviews: Sequence[Overview]
-) -> None:
-    """Read back every pixel of the product and of its overviews: are they, by their checksums, what they were?"""
-    try:
-        with gdal_settings(), rasterio.open(path, driver="GTiff") as file:
-            for strip in strips:
-                pixels = file.read(1, window=Window(strip.left, strip.top, strip.width, strip.height))
-                if not is_band(strip_folder, strip, product.band, pixels):
-                    read_band(strip_folder, strip, product.band)  # raises if the fault is the strip's
-                    raise _not_as_computed(path, f"rows from {strip.top} on")
-        for level, overview in enumerate(overviews):
-            with gdal_settings(), rasterio.open(path, driver="GTiff", overview_level=level) as file:
-                if checksum_of(file) != overview.checksum:
-                    raise _not_as_computed(path, f"overviews of level {level + 1}")
-    except RasterioError as error:
-        raise VerificationError(f"{path}: cannot be read back: {error}; give the same command again") from error
-
-
-def _not_as_computed(path: Path, what: str) -> VerificationError:
-    return VerificationError(
-        f"{path}: {what} are not what was computed: the disk or memory may be failing; give the same command again"
-    )

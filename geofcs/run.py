@@ -25,7 +25,7 @@ from geofcs.records import fingerprint
 from geofcs.report import versions
 from geofcs.schedule import Outcome
 from geofcs.space import Space
-from geofcs.strips import Strip, strips_of
+from geofcs.strips import Mosaic, Strip, strips_of
 from geofcs.tiles import Block
 from geofcs.vector import PolygonCounts, polygonize
 
@@ -183,8 +183,9 @@ def _write_rasters(run: Run, *, anew: bool) -> None:
         journal.finish(product.files)
 
     write_products(
-        journal.staging, [product for product in products if product not in finished], journal.strips(plan.as_json()),
-        run.strips, plan.pair.grid, plan.weights.classes, run.listener.advance, finish, _threads_for_files(plan),
+        journal.staging, [product for product in products if product not in finished],
+        Mosaic(journal.strips(plan.as_json()), run.strips), plan.pair.grid, plan.weights.classes, run.listener.advance,
+        finish, _threads_for_files(plan),
     )  # fmt: skip
 
 

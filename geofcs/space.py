@@ -40,8 +40,8 @@ class Space:
 
     @property
     def at_most(self) -> int:
-        """Bytes that the run takes if nothing can be compressed; the overviews of one raster exist twice at a time."""
-        return self.strips + int(self.rasters * PYRAMID * PYRAMID) + self.polygons * POLYGON_BYTES
+        """Bytes that the run takes if nothing can be compressed; rasters are there as loose tiles first."""
+        return self.strips + int(2 * self.rasters * PYRAMID) + self.polygons * POLYGON_BYTES
 
     @property
     def at_least(self) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import numpy.typing as npt
 import rasterio
 from rasterio.errors import RasterioError
 from rasterio.io import MemoryFile
+from rasterio.windows import Window
 
 from geofcs.durable import sync
 from geofcs.errors import OutputError, VerificationError
@@ -22,7 +23,14 @@ from geofcs.tiles import Block, Lattice
 
 CHECKSUM_TAG = "GEOFCS_CRC32"
 REMARK_TAG = "GEOFCS_REMARK"
+BLOCK_WIDTH, BLOCK_HEIGHT = 1024, 64
+"""What of a strip is decoded at once, in pixels: those who read it want some columns of it."""
+
 Layers = npt.NDArray[Any]
+
+
+def at_once(_path: Path) -> None:
+    """Nothing is waited for."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +49,52 @@ class Strip:
     def name(self) -> str:
         """The file's name: by tile row and first tile column."""
         return f"{self.row:05d}-{self.first_col:05d}.tif"
+
+    def within(self, rows: slice, cols: slice) -> tuple[slice, slice]:
+        """Those of some rows and columns of the grid that it holds; perhaps none."""
+        return _common(rows, self.top, self.height), _common(cols, self.left, self.width)
+
+
+def _common(wanted: slice, first: int, length: int) -> slice:
+    start = max(wanted.start, first)
+    return slice(start, max(start, min(wanted.stop, first + length)))
+
+
+@dataclass(frozen=True)
+class Mosaic:
+    """All strips of a run as one raster. `wait` comes back when the file that it is given is there."""
+
+    folder: Path
+    strips: Sequence[Strip]
+    wait: Callable[[Path], None] = at_once
+
+    def read(self, band: int, rows: slice, cols: slice, dtype: npt.DTypeLike) -> Layers:
+        """The pixels (h, w) of some rows and columns. Raises `VerificationError` if a strip cannot be read."""
+        pixels = np.empty((rows.stop - rows.start, cols.stop - cols.start), dtype)
+        for strip in self.strips:
+            there = strip.within(rows, cols)
+            if there[0].start < there[0].stop and there[1].start < there[1].stop:
+                into = tuple(
+                    slice(each.start - whole.start, each.stop - whole.start)
+                    for each, whole in zip(there, (rows, cols), strict=True)
+                )
+                self.wait(self.folder / strip.name)
+                pixels[into] = _read_part(self.folder / strip.name, strip, band, *there)
+        return pixels
+
+
+def _read_part(path: Path, strip: Strip, band: int, rows: slice, cols: slice) -> Layers:
+    height, width = rows.stop - rows.start, cols.stop - cols.start
+    window = Window(cols.start - strip.left, rows.start - strip.top, width, height)
+    try:
+        with gdal_settings(), rasterio.open(path, driver="GTiff") as file:
+            return np.asarray(file.read(band, window=window))
+    except RasterioError as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: RasterioError) -> VerificationError:
+    return VerificationError(f"{path}: cannot be read back ({error}): give the same command again")
 
 
 def strips_of(lattice: Lattice, block: Block) -> list[Strip]:
@@ -79,11 +133,17 @@ def _encoded(layers: Layers, remark: str) -> bytes:
     with gdal_settings(), MemoryFile() as memory:
         with memory.open(
             driver="GTiff", count=bands, height=height, width=width, dtype=layers.dtype,
-            interleave="band", blockysize=min(64, height), BIGTIFF="IF_SAFER", **quick_compression(),
+            interleave="band", tiled=True, blockxsize=min(BLOCK_WIDTH, _sixteens(width)),
+            blockysize=min(BLOCK_HEIGHT, _sixteens(height)), BIGTIFF="IF_SAFER", **quick_compression(),
         ) as file:  # fmt: skip
             file.write(layers)
             file.update_tags(**{CHECKSUM_TAG: " ".join(_checksums(layers, remark)), REMARK_TAG: remark})
         return bytes(memory.read())
+
+
+def _sixteens(length: int) -> int:
+    """The next multiple of 16, as sides of internal tiles must be."""
+    return -(-length // 16) * 16
 
 
 def read_band(folder: Path, strip: Strip, band: int) -> npt.NDArray[Any]:
@@ -93,7 +153,7 @@ def read_band(folder: Path, strip: Strip, band: int) -> npt.NDArray[Any]:
         with gdal_settings(), rasterio.open(path, driver="GTiff") as file:
             pixels, tags = np.asarray(file.read(band)), file.tags()
     except RasterioError as error:
-        raise VerificationError(f"{path}: cannot be read back ({error}): give the same command again") from error
+        raise _unreadable(path, error) from error
     if _checksums(pixels[None], _remark_in(tags)) != _checksums_in(tags)[band - 1 : band]:
         raise VerificationError(f"{path}: is not what was written: give the same command again")
     return pixels

@@ -13,7 +13,7 @@ from geofcs.classes import SECOND
 from geofcs.grid import Grid
 from geofcs.journal import Journal
 from geofcs.raster import Product, products_of, write_products
-from geofcs.strips import strips_of, write_strip
+from geofcs.strips import Mosaic, strips_of, write_strip
 from geofcs.tiles import Lattice
 from geofcs.vector import polygonize
 
@@ -37,7 +37,13 @@ def write_output(out: Path) -> None:
         journal.finish(product.files)
 
     write_products(
-        journal.staging, products_of(SECOND, landcover=True), folder, strips, GRID, SECOND, lambda _: None, finish
+        journal.staging,
+        products_of(SECOND, landcover=True),
+        Mosaic(folder, strips),
+        GRID,
+        SECOND,
+        lambda _: None,
+        finish,
     )
     counts = polygonize(journal.staging / "change.tif", journal.staging / "changes.gpkg")
     journal.finish(["changes.gpkg"])

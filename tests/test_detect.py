@@ -287,7 +287,7 @@ def test_rasters_that_were_finished_are_not_made_again(
         broken.setattr("geofcs.run.polygonize", failing)
         with pytest.raises(OutputError, match=r"no room here \(.* free, about .* more needed"):
             detect(request, Silent())
-    monkeypatch.setattr("geofcs.raster._write_cog", failing)
+    monkeypatch.setattr("geofcs.pyramid.Pyramid.write", failing)
     detect(request, Silent())
     assert raster_hashes(tmp_path / "out") == raster_hashes(undisturbed)
 

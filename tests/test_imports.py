@@ -14,10 +14,11 @@ PACKAGE = Path(__file__).parent.parent / "geofcs"
 LAYERS = [
     {"errors"},
     {"durable", "lock", "space", "listener", "heap", "noise", "libraries"},
-    {"classes", "grid", "tiles", "gdal", "records", "breakdown"},
+    {"classes", "grid", "tiles", "tiff", "gdal", "records", "breakdown"},
     {"remote"},
     {"scene", "strips", "overviews", "vector", "synthetic"},
-    {"raster", "model"},
+    {"pyramid", "model"},
+    {"raster"},
     {"scoring", "blend", "journal"},
     {"devices", "reading", "oddities", "crew"},
     {"batches"},
@@ -36,7 +37,7 @@ ONLY_IN = {
     "dask": {"schedule"},
     "distributed": {"schedule"},
     "rasterio": {
-        *("grid", "gdal", "scene", "strips", "overviews", "raster", "vector", "synthetic", "reading", "report"),
+        *("grid", "gdal", "scene", "strips", "pyramid", "raster", "vector", "synthetic", "reading", "report"),
         *("training", "evaluation", "verify", "bench"),
     },
     "pyogrio": {"scene", "vector", "report", "training", "bench"},

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import numpy as np
 import pytest
 import rasterio
+import rasterio.shutil
 from affine import Affine
 from rasterio.crs import CRS
 
 from geofcs import raster
 from geofcs.classes import BINARY, CLASSES_TAG, LANDSAT, SECOND, ClassScheme, LandCover, scheme_from_json
 from geofcs.errors import OutputError, VerificationError
+from geofcs.gdal import gdal_settings
 from geofcs.grid import Grid
-from geofcs.raster import products_of, write_products
-from geofcs.strips import Strip, strips_of, write_strip
+from geofcs.overviews import INTERNAL_TILE
+from geofcs.pyramid import CELL, Pyramid
+from geofcs.raster import Product, products_of, write_products
+from geofcs.strips import Mosaic, Strip, strips_of, write_strip
 from geofcs.tiles import Lattice
 from tests.vector.test_bad_input import files_of_at_most
 
@@ -62,7 +65,7 @@ def written(
     bands = bands_of(scheme)
     strips = strips_with(folder / "strips", bands, most_columns)
     write_products(
-        folder, products_of(scheme, landcover), folder / "strips", strips, grid, scheme, nobody, nobody, threads
+        folder, products_of(scheme, landcover), Mosaic(folder / "strips", strips), grid, scheme, nobody, nobody, threads
     )
     return bands
 
@@ -77,6 +80,54 @@ def test_products_hold_the_pixels_of_the_strips(tmp_path: Path, scheme: ClassSch
             assert file.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG"
             assert file.overviews(1)
             assert file.nodata == (scheme.nodata if name == "change" else 255)
+
+
+@pytest.mark.parametrize(
+    ("height", "width"), [(1, 1), (300, 512), (513, 1025), (700, 1100), (CELL + 1, 2 * CELL + 700)]
+)
+@pytest.mark.parametrize("scheme", [SECOND, MANY], ids=lambda scheme: scheme.name)
+def test_a_product_is_to_the_byte_what_the_cog_driver_writes_of_its_pixels(
+    tmp_path: Path, height: int, width: int, scheme: ClassScheme
+) -> None:
+    grid = Grid(GRID.crs, GRID.transform, height, width)
+    random = np.random.default_rng(height)
+    blobs = np.kron(random.integers(0, 9, (height // 7 + 1, width // 7 + 1)), np.ones((7, 7)))[:height, :width]
+    strip = Strip(0, 0, 1, 0, 0, height, width)
+    write_strip(tmp_path, strip, np.stack([blobs, random.integers(0, 101, blobs.shape)]).astype(scheme.code_dtype))
+    products = products_of(scheme, landcover=False)
+    write_products(tmp_path, products, Mosaic(tmp_path, [strip]), grid, scheme, nobody, nobody, 2)
+    for product in products:
+        copied = copied_by_the_driver(tmp_path / product.file_name, product, grid, scheme)
+        assert (tmp_path / product.file_name).read_bytes() == copied.read_bytes()
+
+
+def copied_by_the_driver(path: Path, product: Product, grid: Grid, scheme: ClassScheme) -> Path:
+    """A COG that GDAL's driver makes of the pixels of a product and its overviews."""
+    with rasterio.open(path) as file:
+        levels = len(file.overviews(1))
+    plain = [_plain_copy(path, {}), *(_plain_copy(path, {"overview_level": level}) for level in range(levels))]
+    virtual = raster._described(product, grid, scheme, [])
+    band = next(virtual.iter("VRTRasterBand"))
+    for tag, source in (("SimpleSource", plain[0]), *(("Overview", each) for each in plain[1:])):
+        element = ET.SubElement(band, tag)
+        ET.SubElement(element, "SourceFilename", relativeToVRT="0").text = str(source)
+        ET.SubElement(element, "SourceBand").text = "1"
+    copied = path.with_suffix(".copied.tif")
+    with gdal_settings(), rasterio.open(ET.tostring(virtual, encoding="unicode")) as source:
+        rasterio.shutil.copy(
+            source, copied, driver="COG", blocksize=INTERNAL_TILE, bigtiff="IF_SAFER", overviews="FORCE_USE_EXISTING",
+            **product.storage.of_cog,
+        )  # fmt: skip
+    return copied
+
+
+def _plain_copy(path: Path, level: dict[str, int]) -> Path:
+    copied = path.with_suffix(f".{level.get('overview_level', 'whole')}.tif")
+    with rasterio.open(path, **level) as file, rasterio.open(
+        copied, "w", driver="GTiff", count=1, height=file.height, width=file.width, dtype=file.dtypes[0]
+    ) as plain:  # fmt: skip
+        plain.write(file.read(1), 1)
+    return copied
 
 
 def test_change_tells_its_classes_names_and_colours(tmp_path: Path) -> None:
@@ -127,15 +178,15 @@ def test_bytes_depend_neither_on_how_strips_are_cut_nor_on_threads(tmp_path: Pat
 def test_a_product_that_differs_from_its_strips_is_noticed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, level: dict[str, int], what: str
 ) -> None:
-    write_cog = raster._write_cog
+    write = Pyramid.write
 
-    def write_and_flip_a_pixel(path: Path, mosaic: str, deflate: Mapping[str, int | str], threads: int) -> None:
-        write_cog(path, mosaic, deflate, threads)
+    def write_and_flip_a_pixel(pyramid: Pyramid, path: Path, header: bytes) -> None:
+        write(pyramid, path, header)
         with rasterio.open(path, "r+", IGNORE_COG_LAYOUT_BREAK="YES", **level) as file:
             pixel = file.read(1, window=((300, 301), (450, 451)))
             file.write(pixel ^ 1, 1, window=((300, 301), (450, 451)))
 
-    monkeypatch.setattr(raster, "_write_cog", write_and_flip_a_pixel)
+    monkeypatch.setattr(Pyramid, "write", write_and_flip_a_pixel)
     with pytest.raises(VerificationError, match=f"{what} .*not what was computed"):
         written(tmp_path, SECOND)
 
@@ -145,21 +196,22 @@ def test_a_strip_that_is_not_what_was_written_is_named(tmp_path: Path) -> None:
     with rasterio.open(tmp_path / strips[1].name, "r+") as file:
         file.write(file.read() ^ 1)
     with pytest.raises(VerificationError, match=rf"{strips[1].name}: is not what was written"):
-        write_products(tmp_path, products_of(SECOND, landcover=False), tmp_path, strips, GRID, SECOND, nobody, nobody)
+        write_products(
+            tmp_path, products_of(SECOND, landcover=False), Mosaic(tmp_path, strips), GRID, SECOND, nobody, nobody
+        )
     assert not list(tmp_path.glob("change*")) + list(tmp_path.glob("probability*"))
 
 
 @pytest.mark.parametrize("share", [0.02, 0.3, 0.6, 0.9, 0.99])
 def test_a_full_disk_is_an_output_error_and_leaves_nothing_of_the_raster(tmp_path: Path, share: float) -> None:
-    """GDAL itself reports only some of these."""
     strips, whole = strips_with(tmp_path, bands_of(SECOND)), tmp_path / "whole"
     whole.mkdir()
     product = products_of(SECOND, landcover=False)[1]
-    write_products(whole, [product], tmp_path, strips, GRID, SECOND, nobody, nobody)
+    write_products(whole, [product], Mosaic(tmp_path, strips), GRID, SECOND, nobody, nobody)
     (tmp_path / "small").mkdir()
     with (
         files_of_at_most(int(share * (whole / product.file_name).stat().st_size)),
         pytest.raises(OutputError, match=r"probability\.tif: cannot write: .*; free some space"),
     ):
-        write_products(tmp_path / "small", [product], tmp_path, strips, GRID, SECOND, nobody, nobody)
+        write_products(tmp_path / "small", [product], Mosaic(tmp_path, strips), GRID, SECOND, nobody, nobody)
     assert not list((tmp_path / "small").iterdir())

@@ -25,7 +25,7 @@ from geofcs.raster import PLAIN, SMOOTH
 ROWS_AT_ONCE = 512
 SCENES = ("t1.tif", "t2.tif")
 PRODUCTS = ("change.tif", "probability.tif")
-COG_OPTIONS = {"overview_resampling": "MODE", **PLAIN}, {"overview_resampling": "AVERAGE", **SMOOTH}
+COG_OPTIONS = {"overview_resampling": "MODE", **PLAIN.of_cog}, {"overview_resampling": "AVERAGE", **SMOOTH.of_cog}
 
 Pixels = npt.NDArray[Any]
 
@@ -50,7 +50,7 @@ def bare_pass(scenes: Path, products: Path, out: Path, threads: int) -> dict[str
         with _timed("COGs", seconds):
             for name, options in zip(PRODUCTS, COG_OPTIONS, strict=True):
                 rasterio.shutil.copy(
-                    out / f"tiled-{name}", out / name, driver="COG", compress="deflate", blocksize=INTERNAL_TILE,
+                    out / f"tiled-{name}", out / name, driver="COG", blocksize=INTERNAL_TILE,
                     num_threads=threads, **options,
                 )  # fmt: skip
         with _timed("polygonize", seconds):
