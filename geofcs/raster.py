@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -24,7 +24,7 @@ from geofcs.errors import GeofcsError, OutputError, VerificationError
 from geofcs.gdal import category_names_of, gdal_settings, write_category_names
 from geofcs.grid import Grid
 from geofcs.overviews import INTERNAL_TILE, Halve, average, most_frequent
-from geofcs.pyramid import Pyramid, Storage, checksum_of
+from geofcs.pyramid import Place, Pyramid, Storage, checksum_of
 from geofcs.strips import Mosaic, Strip, is_band, read_band
 from geofcs.tiles import even_cuts
 
@@ -111,6 +111,9 @@ def products_begun(
         ]
         for each in making:
             each.begin(grid, scheme)
+        for place in pyramids[0].cells() if pyramids else ():  # from top to bottom, as strips come
+            for each in making:
+                each.begin_cell(place)
         yield Begun(making, grid.height * grid.width)
 
 
@@ -160,11 +163,15 @@ class _Making:
         self.product = product
         self._path, self._mosaic, self._pyramid = path, mosaic, pyramid
         self._pool, self._threads = pool, threads
+        self._cells: list[Future[None]] = []
 
     def begin(self, grid: Grid, scheme: ClassScheme) -> None:
-        """Have the cells compressed, from top to bottom."""
+        """Have all but the pixels written."""
         self._header = self._pool.submit(_header, self.product, self._pyramid, grid, scheme)
-        self._cells = [self._pool.submit(self._add_cell, *place) for place in self._pyramid.cells()]
+
+    def begin_cell(self, place: Place) -> None:
+        """Have a cell compressed as soon as its strips are there."""
+        self._cells.append(self._pool.submit(self._add_cell, *place))
 
     def _add_cell(self, rows: slice, cols: slice) -> None:
         pixels = self._mosaic.read(self.product.band, rows, cols, self.product.dtype)

@@ -17,17 +17,18 @@ from geofcs.errors import ComputeError, InputError
 from geofcs.journal import Journal
 from geofcs.listener import Listener
 from geofcs.lock import Lock
+from geofcs.making import POLYGONS, Making, Wanted, making_of
 from geofcs.model.shipped import said_of_shipped
 from geofcs.oddities import Oddities
 from geofcs.plan import DetectPlan, DetectRequest
-from geofcs.raster import Product, products_of, write_products
+from geofcs.raster import Product, products_of
 from geofcs.records import fingerprint
 from geofcs.report import versions
 from geofcs.schedule import Outcome
 from geofcs.space import Space
 from geofcs.strips import Mosaic, Strip, strips_of
 from geofcs.tiles import Block
-from geofcs.vector import PolygonCounts, polygonize
+from geofcs.vector import PolygonCounts
 
 Compute = Callable[[BlockJob, Sequence[Block], Listener], Outcome]
 """Has blocks computed by a crew."""
@@ -98,15 +99,40 @@ def carry_out(run: Run) -> dict[str, Any]:
 
 def _computed(run: Run, space: Space) -> dict[str, Any]:
     """Make every product that is not finished; returns what run.json says, the outputs aside."""
-    with run.clock.stage("tiles"):
-        counts, oddities = _compute_strips(run)
-        run.plan.pair.check_unchanged()
-    with run.clock.stage("rasters"):
-        space.check_rasters()
-        _write_rasters(run, anew=counts.strips_written > 0)
-    with run.clock.stage("polygons"):
-        polygons = _write_polygons(run)
+    with making_of(_wanted(run), _makes_products_meanwhile(run)) as making:
+        with run.clock.stage("tiles"):
+            counts, oddities = _compute_strips(run, making)
+            making.all_strips_are_there()
+            run.plan.pair.check_unchanged()
+        with run.clock.stage("rasters"):
+            space.check_rasters()
+            _write_rasters(run, making, anew=counts.strips_written > 0)
+        with run.clock.stage("polygons"):
+            polygons = _write_polygons(run, making)
     return _record(run, counts, oddities, polygons)
+
+
+def _makes_products_meanwhile(run: Run) -> bool:
+    """Whether the cores of this machine are free while tiles are computed; what an earlier attempt left is looked
+    through first."""
+    return _computes_elsewhere(run.plan) and not any(run.journal.strips(run.plan.as_json()).iterdir())
+
+
+def _wanted(run: Run) -> Wanted:
+    plan, options = run.plan, polygon_options(run.request, run.plan)
+    return Wanted(
+        run.journal.staging,
+        run.products,
+        Mosaic(run.journal.strips(plan.as_json()), run.strips),
+        plan.pair.grid,
+        plan.weights.classes,
+        _threads_for_files(plan),
+        run.clock.started.strftime("%Y-%m-%dT%H:%M:%S.000Z"),
+        {
+            "min_area": options["min_area_m2"],
+            **{name: options[name] for name in ("max_polygons", "date_t1", "date_t2")},
+        },
+    )
 
 
 def _space(run: Run) -> Space:
@@ -132,7 +158,7 @@ def _tell(run: Run, of_space: str) -> None:
     )
 
 
-def _compute_strips(run: Run) -> tuple[BlockCounts, Oddities]:
+def _compute_strips(run: Run, making: Making) -> tuple[BlockCounts, Oddities]:
     plan, listener, blocks = run.plan, run.listener, run.blocks
     tiles = sum(plan.lattice.tiles_to_compute(block) for block in blocks)
     listener.stage("tiles", tiles, "tiles", run.pixels / tiles)
@@ -140,6 +166,7 @@ def _compute_strips(run: Run) -> tuple[BlockCounts, Oddities]:
     done = run.compute(job, blocks, listener)
     counts = BlockCounts.total([*done.counts, *_given_up(plan, job, done.lost, listener)])
     if counts.tiles_scored == 0 and counts.strips_kept == 0 and not done.lost:
+        making.abandon()
         run.journal.discard()
         raise InputError("no pixel is valid on both dates: check --mask-t1, --mask-t2 and --aoi against the scenes")
     oddities = oddities_of(job, blocks)
@@ -172,9 +199,9 @@ def _named(plan: DetectPlan, block: Block) -> str:
     return f"rows {top} to {bottom - 1}, columns {left} to {right - 1}"
 
 
-def _write_rasters(run: Run, *, anew: bool) -> None:
+def _write_rasters(run: Run, making: Making, *, anew: bool) -> None:
     """Rasters that are not finished, or all where strips were written since (tiles had failed, and now must not)."""
-    plan, journal, products = run.plan, run.journal, run.products
+    journal, products = run.journal, run.products
     run.listener.stage("rasters", len(products) * run.pixels, "pixels", 1)
     finished = [product for product in products if not anew and journal.is_finished(product.files)]
     run.listener.advance(len(finished) * run.pixels)
@@ -182,36 +209,23 @@ def _write_rasters(run: Run, *, anew: bool) -> None:
     def finish(product: Product) -> None:
         journal.finish(product.files)
 
-    write_products(
-        journal.staging, [product for product in products if product not in finished],
-        Mosaic(journal.strips(plan.as_json()), run.strips), plan.pair.grid, plan.weights.classes, run.listener.advance,
-        finish, _threads_for_files(plan),
-    )  # fmt: skip
+    making.finish_rasters([product for product in products if product not in finished], run.listener.advance, finish)
 
 
-def _write_polygons(run: Run) -> PolygonCounts:
+def _write_polygons(run: Run, making: Making) -> PolygonCounts:
     run.listener.stage("polygons", run.pixels, "pixels", 1)
-    options = polygon_options(run.request, run.plan)
-    counts = polygonize(
-        run.journal.staging / "change.tif",
-        run.journal.staging / "changes.gpkg",
-        probability=run.journal.staging / "probability.tif",
-        scheme=run.plan.weights.classes,
-        min_area=run.request.min_area,
-        max_polygons=run.request.max_polygons,
-        date_t1=options["date_t1"],
-        date_t2=options["date_t2"],
-        threads=_threads_for_files(run.plan),
-        progress=run.listener.advance,
-    )
-    run.journal.finish(["changes.gpkg"])
+    counts = making.finish_polygons(run.listener.advance)
+    run.journal.finish([POLYGONS])
     return counts
 
 
 def _threads_for_files(plan: DetectPlan) -> int:
     """Rasters and polygons take as many threads as tiles did; where a GPU or a cluster did these, one per core."""
-    elsewhere = plan.source.device != "cpu" or plan.crew.kind == "cluster"
-    return os.cpu_count() or 1 if elsewhere else plan.crew.in_flight * plan.crew.threads
+    return os.cpu_count() or 1 if _computes_elsewhere(plan) else plan.crew.in_flight * plan.crew.threads
+
+
+def _computes_elsewhere(plan: DetectPlan) -> bool:
+    return plan.source.device != "cpu" or plan.crew.kind == "cluster"
 
 
 def polygon_options(request: DetectRequest, plan: DetectPlan) -> dict[str, Any]:

@@ -24,10 +24,11 @@ import pyogrio
 import pytest
 import rasterio
 import torch
+from pandas.testing import assert_frame_equal
 
 from geofcs.classes import SECOND
 from geofcs.detect import check_complete, detect
-from geofcs.errors import ComputeError, IncompleteError, InputError, OutputError
+from geofcs.errors import ComputeError, IncompleteError, InputError, OutputError, StoppedError
 from geofcs.model.build import build
 from geofcs.model.sizes import pico
 from geofcs.model.weights import save_weights
@@ -284,7 +285,7 @@ def test_rasters_that_were_finished_are_not_made_again(
 ) -> None:
     request = material.request(tmp_path / "out", landcover=True)
     with monkeypatch.context() as broken:
-        broken.setattr("geofcs.run.polygonize", failing)
+        broken.setattr("geofcs.making.polygons_of", failing)
         with pytest.raises(OutputError, match=r"no room here \(.* free, about .* more needed"):
             detect(request, Silent())
     monkeypatch.setattr("geofcs.pyramid.Pyramid.write", failing)
@@ -332,13 +333,17 @@ def test_a_mask_in_the_output_that_would_be_replaced_is_refused(material: Materi
         detect(request, Silent())
 
 
-def test_a_scene_without_a_valid_pixel_is_refused_and_leaves_nothing(material: Material, tmp_path: Path) -> None:
-    mask = tmp_path / "mask.tif"
+def mask_of_all(material: Material, folder: Path) -> Path:
+    mask = folder / "mask.tif"
     with rasterio.open(material.t1) as scene:
         profile = {"driver": "GTiff", "count": 1, "dtype": "uint8", "crs": scene.crs, "transform": scene.transform}
         with rasterio.open(mask, "w", height=scene.height, width=scene.width, **profile) as file:
             file.write(np.ones((1, *scene.shape), np.uint8))
-    request = material.request(tmp_path / "out", scene=SceneOptions(mask_t1=str(mask)))
+    return mask
+
+
+def test_a_scene_without_a_valid_pixel_is_refused_and_leaves_nothing(material: Material, tmp_path: Path) -> None:
+    request = material.request(tmp_path / "out", scene=SceneOptions(mask_t1=str(mask_of_all(material, tmp_path))))
     with pytest.raises(InputError, match="no pixel is valid"):
         detect(request, Silent())
     assert [path.name for path in tmp_path.iterdir()] == ["mask.tif"]
@@ -359,3 +364,58 @@ def test_a_request_that_cannot_be_met_says_why(
     with pytest.raises(InputError, match=message):
         detect(material.request(tmp_path / "out", **change), Silent())
     assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture
+def meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs make their products while tiles are computed, as they do where a GPU or a cluster computes these."""
+    monkeypatch.setattr("geofcs.run._computes_elsewhere", lambda _plan: True)
+
+
+@pytest.mark.usefixtures("meanwhile")
+def test_a_run_that_makes_its_products_meanwhile_gives_the_same(
+    material: Material, undisturbed: Path, tmp_path: Path
+) -> None:
+    listener = Silent()
+    detect(material.request(tmp_path / "out", landcover=True, workers=2), listener)
+    assert listener.done == listener.total
+    assert raster_hashes(tmp_path / "out") == raster_hashes(undisturbed)
+    one, other = (geopandas.read_file(out / "changes.gpkg", layer="changes") for out in (tmp_path / "out", undisturbed))
+    assert_frame_equal(one, other)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out"]
+
+
+@pytest.mark.usefixtures("meanwhile")
+def test_a_run_that_is_stopped_while_it_makes_its_products_goes_on(
+    material: Material, undisturbed: Path, tmp_path: Path
+) -> None:
+    request = material.request(tmp_path / "out", landcover=True)
+    with pytest.raises(StoppedError):
+        detect(request, Silent(), asked_after(20))
+    assert sorted(path.name for path in (tmp_path / "out.partial").iterdir()) == ["plan.json", "strips"]
+    detect(request, Silent())
+    assert raster_hashes(tmp_path / "out") == raster_hashes(undisturbed)
+
+
+def asked_after(times: int) -> Callable[[], bool]:
+    """A wish to stop once it was asked for so often."""
+    asked = iter(range(times))
+    return lambda: next(asked, None) is None
+
+
+@pytest.mark.usefixtures("meanwhile")
+def test_a_run_that_sees_no_valid_pixel_leaves_nothing(material: Material, tmp_path: Path) -> None:
+    request = material.request(tmp_path / "out", scene=SceneOptions(mask_t1=str(mask_of_all(material, tmp_path))))
+    with pytest.raises(InputError, match="no pixel is valid"):
+        detect(request, Silent())
+    assert [path.name for path in tmp_path.iterdir()] == ["mask.tif"]
+
+
+@pytest.mark.usefixtures("meanwhile")
+def test_what_goes_wrong_with_polygons_is_told_when_the_strips_are_safe(
+    material: Material, undisturbed: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(OutputError, match=r"makes more than 1 polygons: leave small ones out with --min-area"):
+        detect(material.request(tmp_path / "out", landcover=True, max_polygons=1), Silent())
+    detect(material.request(tmp_path / "out", landcover=True), Silent())
+    assert raster_hashes(tmp_path / "out") == raster_hashes(undisturbed)

@@ -19,7 +19,7 @@ LAYERS = [
     {"scene", "strips", "overviews", "vector", "synthetic"},
     {"pyramid", "model"},
     {"raster"},
-    {"scoring", "blend", "journal"},
+    {"scoring", "blend", "journal", "making"},
     {"devices", "reading", "oddities", "crew"},
     {"batches"},
     {"blocks", "report"},

@@ -29,7 +29,7 @@ def test_a_disk_with_less_than_the_least_is_refused_with_least_and_worst(
     needed: Space, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     leave(monkeypatch, needed.at_least - 1)
-    with pytest.raises(OutputError, match=r"396.9 KiB free .* needs 396.9 KiB more at least, and 1.1 GiB at worst"):
+    with pytest.raises(OutputError, match=r"396.9 KiB free .* needs 396.9 KiB more at least, and 1.4 GiB at worst"):
         needed.check()
 
 

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from geofcs.vector.polygonize import PolygonCounts, polygonize
+from geofcs.vector.polygonize import PolygonCounts, polygonize, polygons_of
 
-__all__ = ["PolygonCounts", "polygonize"]
+__all__ = ["PolygonCounts", "polygonize", "polygons_of"]

@@ -17,7 +17,7 @@ from geofcs.vector.check import LAYER
 from geofcs.vector.features import GEOMETRY, FeatureMaker
 from geofcs.vector.regions import Regions, Tally
 from geofcs.vector.rings import Polygons
-from geofcs.vector.source import open_source
+from geofcs.vector.source import Source, open_source
 from geofcs.vector.stream import RegionStream
 from geofcs.vector.style import STYLE_TABLE, style_table
 from geofcs.vector.threads import ordered_map
@@ -70,24 +70,46 @@ def polygonize(
 
     Raises a `GeofcsError` of every kind but compute; then `out` is what it was before.
     """
-    with open_source(change, probability, scheme, threads) as source, ordered_map(threads) as in_order:
+    with open_source(change, probability, scheme, threads) as source:
+        return polygons_of(
+            source, out, _date_of(change), min_area=min_area, max_polygons=max_polygons, date_t1=date_t1,
+            date_t2=date_t2, block=block, threads=threads, overwrite=overwrite, progress=progress,
+        )  # fmt: skip
+
+
+def polygons_of(
+    source: Source,
+    out: Path,
+    date: str,
+    *,
+    min_area: float = 0.0,
+    max_polygons: int = 5_000_000,
+    date_t1: str | None = None,
+    date_t2: str | None = None,
+    block: int = BLOCK,
+    threads: int = 1,
+    overwrite: bool = True,
+    progress: Callable[[int], None] | None = None,
+) -> PolygonCounts:
+    """The same from a source that many threads may read; `date` (ISO 8601) is what the file says of its making."""
+    with ordered_map(threads) as in_order:
         check_target(out, overwrite)
         areas = PixelAreas.of(source.grid)
         if not areas.are_known:
-            _check_needs_no_place(change, out, min_area)
+            _check_needs_no_place(source.name, out, min_area)
         stream = RegionStream(source.read, areas, source.nodata, min_area)
         maker = FeatureMaker(source.grid, source.scheme, date_t1, date_t2)
-        found = _at_most(max_polygons, stream.regions(block, progress or _nobody, in_order), change)
+        found = _at_most(max_polygons, stream.regions(block, progress or _nobody, in_order), source.name)
         count = write_features(
             out, in_order(lambda some: maker.features(*some), _few(found)), lambda: _tables(maker, stream.tally),
-            source.grid.crs, _date_of(change),
+            source.grid.crs, date,
         )  # fmt: skip
     return PolygonCounts(
         count, stream.dropped, {int(code): int(stream.tally.pixels[code]) for code in stream.tally.codes}
     )
 
 
-def _check_needs_no_place(change: str | Path, out: Path, min_area: float) -> None:
+def _check_needs_no_place(change: str, out: Path, min_area: float) -> None:
     if min_area > 0:
         raise InputError(f"{change}: has no CRS on the Earth, so areas are not known: leave --min-area out")
     if out.suffix == ".geojson":
@@ -96,7 +118,7 @@ def _check_needs_no_place(change: str | Path, out: Path, min_area: float) -> Non
         )
 
 
-def _at_most(limit: int, found: Iterable[Found], change: str | Path) -> Iterator[Found]:
+def _at_most(limit: int, found: Iterable[Found], change: str) -> Iterator[Found]:
     count = 0
     for regions, polygons in found:
         count += len(regions)

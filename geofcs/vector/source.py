@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +23,28 @@ from geofcs.grid import Grid
 from geofcs.remote import parse_address
 from geofcs.vector.windows import Block
 
+Pixels = npt.NDArray[Any]
+
+
+class Source(Protocol):
+    """From-to codes of `grid` and `scheme`; `nodata` is that of pixels that are not valid, `name` what to call it."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def grid(self) -> Grid: ...
+    @property
+    def scheme(self) -> ClassScheme: ...
+    @property
+    def nodata(self) -> int: ...
+
+    def read(self, block: Block) -> tuple[Pixels, Pixels | None]:
+        """From-to codes of a block's window, 0 around the raster, and the change scores in percent if there are any.
+
+        Raises a `GeofcsError` when pixels cannot be read.
+        """
+        ...
+
 
 @dataclass(frozen=True)
 class Files:
@@ -35,32 +58,34 @@ class Files:
 class ChangeSource:
     """A change raster and, on the same pixels, the change scores in percent; opened as often as there are threads."""
 
-    path: str
+    name: str
     idle: SimpleQueue[Files]
     grid: Grid
     scheme: ClassScheme
     nodata: int
 
-    def read(self, block: Block) -> tuple[npt.NDArray[Any], npt.NDArray[np.uint8] | None]:
+    def read(self, block: Block) -> tuple[Pixels, Pixels | None]:
         """From-to codes of a block's window, 0 around the raster, and the change scores if there are any.
 
         Raises `SourceError` when pixels cannot be read, `InputError` for codes that the scheme does not have.
         """
         files = self.idle.get()
         try:
-            codes = _read_window(files.change, block, NO_CHANGE)
-            percent = None if files.probability is None else _read_window(files.probability, block, PERCENT_NODATA)
+            codes = framed(block, partial(_read_window, files.change), NO_CHANGE)
+            percent = None
+            if files.probability is not None:
+                percent = framed(block, partial(_read_window, files.probability), PERCENT_NODATA)
         finally:
             self.idle.put(files)
         self._check(codes, block)
         return codes, percent
 
-    def _check(self, codes: npt.NDArray[Any], block: Block) -> None:
+    def _check(self, codes: Pixels, block: Block) -> None:
         is_unknown = (codes > len(self.scheme.transitions)) & (codes != self.nodata)
         if is_unknown.any():
             row, col = np.argwhere(is_unknown)[0]
             raise InputError(
-                f"{self.path}: code {codes[row, col]} at row {block.top - 1 + row}, column "
+                f"{self.name}: code {codes[row, col]} at row {block.top - 1 + row}, column "
                 f"{block.left - 1 + col} is none of the {len(self.scheme.transitions)} of class scheme "
                 f"{self.scheme.name!r}: give the right one with --classes"
             )
@@ -134,19 +159,24 @@ def _carried_scheme(file: Any) -> ClassScheme:
     return scheme_from_json(text)
 
 
-def _read_window(file: Any, block: Block, around: int) -> npt.NDArray[Any]:
-    """A block's window as an array (errors in reading raise only so), `around` outside the raster."""
+def framed(block: Block, read: Callable[[slice, slice], Pixels], around: int) -> Pixels:
+    """A block's window, `around` outside the raster; `read` gives rows and columns of the raster."""
     height, width = block.window_shape
     top, left = block.top - 1, block.left - 1
-    first_row, first_col = max(top, 0), max(left, 0)
-    stop_row, stop_col = min(top + height, file.height), min(left + width, file.width)
-    window = Window(first_col, first_row, stop_col - first_col, stop_row - first_row)
-    pixels = np.full((height, width), around, file.dtypes[0])
+    rows = slice(max(top, 0), min(top + height, block.raster_shape[0]))
+    cols = slice(max(left, 0), min(left + width, block.raster_shape[1]))
+    inner = read(rows, cols)
+    pixels = np.full((height, width), around, inner.dtype)
+    pixels[rows.start - top : rows.stop - top, cols.start - left : cols.stop - left] = inner
+    return pixels
+
+
+def _read_window(file: Any, rows: slice, cols: slice) -> Pixels:
+    """Rows and columns of a file as an array: errors in reading raise only so."""
     try:
-        pixels[first_row - top : stop_row - top, first_col - left : stop_col - left] = file.read(1, window=window)
+        return np.asarray(file.read(1, window=Window.from_slices(rows, cols)))
     except RasterioError as error:
         raise SourceError(
-            f"{file.name}: rows {first_row} to {stop_row - 1} cannot be read ({error}): the file is damaged, "
+            f"{file.name}: rows {rows.start} to {rows.stop - 1} cannot be read ({error}): the file is damaged, "
             "make it anew"
         ) from error
-    return pixels

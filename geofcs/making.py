@@ -1,0 +1,190 @@
+"""The products of a run, made of its strips: while these come, or once all of them are there."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from geofcs.classes import NO_CHANGE, PERCENT_NODATA, ClassScheme
+from geofcs.errors import StoppedError
+from geofcs.grid import Grid
+from geofcs.raster import Begun, Product, products_begun
+from geofcs.strips import Mosaic
+from geofcs.vector import PolygonCounts, polygons_of
+from geofcs.vector.source import Pixels, framed
+from geofcs.vector.windows import Block
+
+SECONDS_BETWEEN_LOOKS = 0.05
+"""At whether a strip is there."""
+
+POLYGONS = "changes.gpkg"
+
+
+@dataclass(frozen=True)
+class StripSource:
+    """What polygons are made of: bands of the strips of which raster `name` is made as well."""
+
+    name: str
+    mosaic: Mosaic
+    grid: Grid
+    scheme: ClassScheme
+
+    @property
+    def nodata(self) -> int:
+        """The code of pixels that are not valid."""
+        return self.scheme.nodata
+
+    def read(self, block: Block) -> tuple[Pixels, Pixels]:
+        """From-to codes and change scores in percent of a block's window. Raises `VerificationError`."""
+        return framed(block, self._codes, NO_CHANGE), framed(block, self._percent, PERCENT_NODATA)
+
+    def _codes(self, rows: slice, cols: slice) -> Pixels:
+        return self.mosaic.read(1, rows, cols, self.scheme.code_dtype)
+
+    def _percent(self, rows: slice, cols: slice) -> Pixels:
+        return self.mosaic.read(2, rows, cols, "uint8")
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is to be made in `folder` of strips, in so many threads; polygons are dated `date` (ISO 8601)."""
+
+    folder: Path
+    products: Sequence[Product]
+    strips: Mosaic
+    grid: Grid
+    scheme: ClassScheme
+    threads: int
+    date: str
+    polygons: Mapping[str, Any]
+    """Options of `polygons_of`."""
+
+    @property
+    def pixels(self) -> int:
+        """Of the grid."""
+        return self.grid.height * self.grid.width
+
+
+@contextmanager
+def making_of(wanted: Wanted, meanwhile: bool) -> Iterator[Making]:
+    """Products under way: from now on where they are made `meanwhile`, while strips come, else when asked for."""
+    with Making(wanted) as making:
+        if meanwhile:
+            making.begin_rasters(wanted.products)
+            making.begin_polygons()
+        yield making
+
+
+class Making:
+    """Rasters and polygons on their way. What is not asked for by the end of the context comes to nothing."""
+
+    def __init__(self, wanted: Wanted) -> None:
+        self._wanted, self._arrivals = wanted, Arrivals()
+        self._strips = replace(wanted.strips, wait=self._arrivals.wait)
+        self._rasters: Begun | None = None
+        self._polygons: Future[PolygonCounts] | None = None
+        self._done = Count()
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Making:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.abandon()
+
+    def begin_rasters(self, products: Sequence[Product]) -> None:
+        """Have what strips there are compressed, and those to come."""
+        wanted = self._wanted
+        begun = products_begun(wanted.folder, products, self._strips, wanted.grid, wanted.scheme, wanted.threads)
+        self._rasters = self._stack.enter_context(begun)
+
+    def begin_polygons(self) -> None:
+        """Have polygons found in what strips there are, and in those to come."""
+        wanted = self._wanted
+        pool = self._stack.enter_context(ThreadPoolExecutor(1, "geofcs-polygons"))
+        source = StripSource(
+            str(wanted.folder / wanted.products[0].file_name), self._strips, wanted.grid, wanted.scheme
+        )
+        self._polygons = pool.submit(
+            polygons_of, source, wanted.folder / POLYGONS, wanted.date, threads=wanted.threads, progress=self._done,
+            **wanted.polygons,
+        )  # fmt: skip
+
+    def all_strips_are_there(self) -> None:
+        """From now on one that is missing is an error."""
+        self._arrivals.complete()
+
+    def finish_rasters(
+        self, products: Sequence[Product], progress: Callable[[int], None], finished: Callable[[Product], None]
+    ) -> None:
+        """Write and compare these, as `write_products` says: those that were begun, if any were."""
+        if self._rasters is None:
+            self.begin_rasters(products)
+        assert self._rasters is not None, "just begun"
+        self._rasters.finish(progress, finished)
+
+    def finish_polygons(self, progress: Callable[[int], None]) -> PolygonCounts:
+        """Write them, as `polygons_of` says; `progress` is told of pixels done, those done before included."""
+        self._done.tell(progress)
+        if self._polygons is None:
+            self.begin_polygons()
+        assert self._polygons is not None, "just begun"
+        return self._polygons.result()
+
+    def abandon(self) -> None:
+        """End whatever is under way, and wait for it."""
+        self._arrivals.abandon()
+        self._stack.close()
+
+
+class Arrivals:
+    """Strips whose files come by and by, from whoever computes them."""
+
+    def __init__(self) -> None:
+        self._are_complete = self._are_abandoned = False
+        self._news = threading.Event()
+
+    def wait(self, path: Path) -> None:
+        """Come back when a file is there, or when no more will come. Raises `StoppedError` once abandoned."""
+        while not (self._are_complete or self._are_abandoned or path.exists()):
+            self._news.wait(SECONDS_BETWEEN_LOOKS)
+        if self._are_abandoned:
+            raise StoppedError("nobody waits for it any more")
+
+    def complete(self) -> None:
+        """All are there."""
+        self._are_complete = True
+        self._news.set()
+
+    def abandon(self) -> None:
+        """Nobody wants to know any more."""
+        self._are_abandoned = True
+        self._news.set()
+
+
+class Count:
+    """Counts what is done, and tells all of it to whoever comes to listen."""
+
+    def __init__(self) -> None:
+        self._one_at_a_time = threading.Lock()
+        self._before = 0
+        self._listener: Callable[[int], None] | None = None
+
+    def __call__(self, units: int) -> None:
+        """So much more is done."""
+        with self._one_at_a_time:
+            if self._listener is None:
+                self._before += units
+            else:
+                self._listener(units)
+
+    def tell(self, listener: Callable[[int], None]) -> None:
+        """Tell of what was done so far, and of everything from now on."""
+        with self._one_at_a_time:
+            listener(self._before)
+            self._listener = listener
