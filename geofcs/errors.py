@@ -39,6 +39,10 @@ class ComputeError(GeofcsError):
     exit_code = 6
 
 
+class LostGpuError(ComputeError):
+    """A GPU answers nothing but errors any more to this process, in which what it holds there cannot be given back."""
+
+
 class StalledError(GeofcsError):
     """Nothing was finished any more for longer than was allowed; what hangs may go on hanging in threads."""
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from geofcs.blocks import BlockJob
 from geofcs.detect import check_complete, free_output, inputs_of
-from geofcs.errors import GeofcsError, StalledError, StoppedError
+from geofcs.errors import GeofcsError, LostGpuError, StalledError, StoppedError
 from geofcs.journal import RUN_FILE, Journal
 from geofcs.listener import Listener, Stop, StoppableListener
 from geofcs.listing import Row, refuse
@@ -49,8 +49,8 @@ def detect_pairs(rows: Sequence[Row], listing: Path, listener: Listener, stop: S
 
     Everything is planned first: `InputError` tells all that is wrong in the list, before anything is computed. Rows
     whose output is finished, by the same plan, are left alone, so that the same command goes on after an interruption.
-    Raises `StoppedError` soon after `stop` has said yes, and `StalledError`: what hangs would keep workers from the
-    rows that are left.
+    Raises `StoppedError` soon after `stop` has said yes, and `StalledError` and `LostGpuError`: what hangs would keep
+    workers from the rows that are left, and nothing can be computed on a GPU that is lost to this process.
     """
     listener = StoppableListener(listener, stop)
     with site_of(rows[0].request.scheduler, listener) as site:
@@ -80,7 +80,7 @@ def _run(left: list[Planned], site: ThisMachine | Cluster, listener: Listener, s
                     run = carry_out(Run(request, each.plan, journal, lock, each.clock, listener, compute))
                 check_complete(request.out, run)
                 results.append(PairResult(each.row, run))
-            except (StoppedError, StalledError):
+            except (StoppedError, StalledError, LostGpuError):
                 raise
             except GeofcsError as error:
                 results.append(PairResult(each.row, error=error))

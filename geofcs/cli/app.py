@@ -18,11 +18,11 @@ from geofcs.cli.evaluate import evaluate
 from geofcs.cli.polygonize import polygonize
 from geofcs.cli.signals import leave_by_force_after, signals
 from geofcs.cli.synth import synth
-from geofcs.cli.terminal import show_failure, show_warning
+from geofcs.cli.terminal import end_at_once, show_failure, show_warning
 from geofcs.cli.train import train
 from geofcs.cli.verify import verify
 from geofcs.cli.weights import app as weights
-from geofcs.errors import GeofcsError, StalledError
+from geofcs.errors import GeofcsError, LostGpuError, StalledError
 from geofcs.noise import print_no_undecodable_messages
 
 SECONDS_TO_LEAVE = 5.0
@@ -77,6 +77,8 @@ def main() -> None:
     warnings.showwarning = show_warning
     try:
         app()
+    except LostGpuError as error:
+        end_at_once(error, error.exit_code)
     except GeofcsError as error:
         show_failure(error)
         if isinstance(error, StalledError):

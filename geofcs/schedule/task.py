@@ -9,7 +9,7 @@ from distributed import Worker, get_worker
 
 from geofcs.blocks import BlockCounts, BlockJob, run_block
 from geofcs.breakdown import first_line, gpu_here, gpu_is_lost, is_of_a_gpu, is_out_of_memory
-from geofcs.errors import ComputeError, StoppedError
+from geofcs.errors import ComputeError, LostGpuError, StoppedError
 from geofcs.schedule.terms import Terms, insist
 from geofcs.tiles import Block
 
@@ -20,6 +20,10 @@ BROKEN_DEVICE = 75
 """Exit code of a process whose GPU answers nothing but errors any more; whoever watches over it starts another."""
 
 _deadlines: dict[str, float] = {}
+
+_beyond_help: list[BaseException] = []
+"""Errors of a GPU that is lost to this process, with the tensors of their frames. To give back one that several streams
+have used, torch asks the GPU for an event; refused where nobody can be told, that ends the process by SIGABRT."""
 
 
 def stop_run(run: str, seconds: float) -> None:
@@ -60,7 +64,7 @@ def run_task(block: Block, number: int, job: BlockJob, run: str, terms: Terms | 
     """Run a block on a Dask worker, which must meet the terms if there are any.
 
     Raises what `run_block` raises, `InputError` and `StoppedError`. A worker process whose GPU is lost ends, and so
-    counts as one that died; this process itself is not ended, but told of.
+    counts as one that died; where it is the process that the command runs in, `LostGpuError` is raised.
     """
     worker = get_worker()
     reporter = Reporter(worker, run, number)
@@ -74,9 +78,12 @@ def run_task(block: Block, number: int, job: BlockJob, run: str, terms: Terms | 
             raise _out_of_memory(error) from error
         if not is_of_a_gpu(error):
             raise
-        if gpu_is_lost() and (worker.nanny or terms is not None):
+        if not gpu_is_lost():
+            raise ComputeError(_said_of_a_gpu(error)) from error
+        if worker.nanny or terms is not None:
             os._exit(BROKEN_DEVICE)
-        raise _gpu_failed(error) from error
+        _beyond_help.append(error)
+        raise LostGpuError(_said_of_a_gpu(error)) from error
 
 
 def _out_of_memory(error: BaseException) -> ComputeError:
@@ -87,8 +94,8 @@ def _out_of_memory(error: BaseException) -> ComputeError:
     )
 
 
-def _gpu_failed(error: BaseException) -> ComputeError:
-    return ComputeError(
+def _said_of_a_gpu(error: BaseException) -> str:
+    return (
         f"{gpu_here()} failed ({first_line(error)}): give the same command again to go on; if it fails there again, "
         "look at it with nvidia-smi, and leave it out with --device cuda:NUMBERS of others, or cpu"
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,7 +13,7 @@ import torch
 
 from geofcs.blocks import BlockJob
 from geofcs.crew import BLOCKS_PER_GPU, Crew
-from geofcs.errors import ComputeError
+from geofcs.errors import ComputeError, LostGpuError
 from tests.schedule.scorers import LostGpuSource
 from tests.schedule.test_local import run_here, threads
 from tests.stubs import StubScorer, StubScorerSource
@@ -41,10 +43,28 @@ def test_a_gpu_that_is_lost_to_this_process_ends_the_run_and_says_how_to_go_on(
         monkeypatch.setattr(torch.cuda, name, getattr(torch.cuda, name))  # to be put back
     job = lost_gpu_job(tmp_path)
     with pytest.raises(
-        ComputeError, match=r"GPU failed \(CUDA error: device-side assert triggered\): .*to go on"
+        LostGpuError, match=r"GPU failed \(CUDA error: device-side assert triggered\): .*to go on"
     ) as said:
         run_here(threads(BLOCKS_PER_GPU), job, job.lattice.blocks(2))
     assert "\n" not in str(said.value)
+
+
+LOST = """
+import atexit
+from geofcs.cli import app
+from geofcs.errors import LostGpuError
+def command():
+    raise LostGpuError("the GPU failed")
+app.app = command
+atexit.register(print, "farewell")
+app.main()
+"""
+"""The command as it ends when its GPU is lost."""
+
+
+def test_the_command_then_ends_at_once_for_what_it_holds_on_the_gpu_cannot_be_given_back() -> None:
+    done = subprocess.run([sys.executable, "-c", LOST], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (6, "", "geofcs: the GPU failed\n")
 
 
 @dataclass(frozen=True)

@@ -182,8 +182,9 @@ def test_a_run_whose_gpu_is_lost_says_how_to_go_on_and_goes_on_to_the_same_bytes
     commands: Commands, undisturbed: Content
 ) -> None:
     code, said = commands.ended("lost")
-    assert "device-side assert triggered): give the same command again to go on" in said, (code, said)
     assert code == 6, said
+    assert "GPU failed (" in said and "): give the same command again to go on" in said, said
+    assert "Traceback" not in said
     gone_on(commands, "lost")
     assert content_of(commands.out("lost")) == undisturbed
 
@@ -229,7 +230,7 @@ def test_too_little_memory_for_a_batch_halves_it_and_is_recorded(
     run("enough", 16)
     peak = torch.cuda.max_memory_allocated()
     forget_models()
-    with at_most(0.8 * peak):
+    with at_most(0.65 * peak):
         record, listener = run("short", 16)
         part = record["oddities"]["batch_at_least"]
         assert part in (8, 4, 2), record["oddities"]
