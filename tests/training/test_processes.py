@@ -49,10 +49,10 @@ def begun(folder: Path, *settings: str) -> subprocess.Popen[str]:
     return started("-m", "geofcs", *BEGIN, *SETTINGS, *words(*TWO, *settings), "-o", str(folder))
 
 
-def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
+def ended(process: subprocess.Popen[str], seconds: float = PROMPTLY) -> tuple[int, str]:
     """Exit code and what was said on stderr; with the process all of its kin end."""
     try:
-        _, said = process.communicate(timeout=PROMPTLY)
+        _, said = process.communicate(timeout=seconds)
         assert nobody_left(process.pid)
     finally:
         if not nobody_left(process.pid):
@@ -129,9 +129,9 @@ def test_a_pair_that_one_process_cannot_read_ends_both_with_one_line_and_the_sta
     check_told_of_the_pair(process, tmp_path / "run")
 
 
-def check_told_of_the_pair(process: subprocess.Popen[str], folder: Path) -> None:
+def check_told_of_the_pair(process: subprocess.Popen[str], folder: Path, seconds: float = PROMPTLY) -> None:
     """The end of a run on `spoilt_pairs`."""
-    code, said = ended(process)
+    code, said = ended(process, seconds)
     assert code == 3, said
     assert said.count("row 3, column 5 holds (1, 2, 3)") == 1
     assert "the state after iteration 1 is safe" in said and "Traceback" not in said

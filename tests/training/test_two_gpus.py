@@ -50,6 +50,9 @@ pytestmark = pytest.mark.skipif(
 
 DEVICE = "cuda"
 
+PATIENCE = 90.0
+"""Seconds for processes that should take some twenty, of which NCCL's start is the most."""
+
 WHOLE = (
     *STILL, f"train.device={DEVICE}", "train.batch=4", "worlds.pairs=4", "worlds.side=64", "data.crop=64",
     "worlds.validation_pairs=3", "validation.batch=1", "output.log_every=1",
@@ -100,7 +103,7 @@ class Begun:
 
     def ended(self, name: str) -> tuple[int, str]:
         """Exit code of a run and what it said."""
-        return ended(self.processes[name])
+        return ended(self.processes[name], PATIENCE)
 
 
 @pytest.fixture(scope="module")
@@ -185,13 +188,13 @@ def test_a_run_on_two_gpus_goes_on_from_its_state(whole: Path, alone: Path, tmp_
     process = started("-c", EXACT, "train", "--resume", str(tmp_path / "whole"), "--set", further)
     with exactly_as_two():
         run(config(further), tmp_path / "alone", resume=True)
-    code, said = ended(process)
+    code, said = ended(process, PATIENCE)
     assert code == 0, said
     check_same_losses(tmp_path / "alone", tmp_path / "whole", 10)
 
 
 def test_a_pair_that_one_gpu_s_process_cannot_read_ends_both_with_one_line(begun: Begun) -> None:
-    check_told_of_the_pair(begun.processes["spoilt"], begun.folder / "spoilt")
+    check_told_of_the_pair(begun.processes["spoilt"], begun.folder / "spoilt", PATIENCE)
 
 
 def test_too_little_memory_on_one_gpu_ends_both_processes_with_the_advice(begun: Begun) -> None:
@@ -204,6 +207,6 @@ def test_a_process_that_is_killed_ends_the_other_which_waits_for_its_gpu(begun: 
     process = begun.processes["killed"]
     wait_for(begun.folder / "killed" / "state" / "last.json")
     os.kill(follower_of(process.pid), signal.SIGKILL)
-    code, said = ended(process)
+    code, said = ended(process, PATIENCE)
     assert code == 6, said
     assert re.search(SAID_OF_A_KILL, said), said
