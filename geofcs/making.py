@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -70,16 +70,6 @@ class Wanted:
         return self.grid.height * self.grid.width
 
 
-@contextmanager
-def making_of(wanted: Wanted, meanwhile: bool) -> Iterator[Making]:
-    """Products under way: from now on where they are made `meanwhile`, while strips come, else when asked for."""
-    with Making(wanted) as making:
-        if meanwhile:
-            making.begin_rasters(wanted.products)
-            making.begin_polygons()
-        yield making
-
-
 class Making:
     """Rasters and polygons on their way. What is not asked for by the end of the context comes to nothing."""
 
@@ -96,6 +86,11 @@ class Making:
 
     def __exit__(self, *_error: object) -> None:
         self.abandon()
+
+    def begin(self) -> None:
+        """Make everything as far as strips are there, and go on as they come."""
+        self.begin_rasters(self._wanted.products)
+        self.begin_polygons()
 
     def begin_rasters(self, products: Sequence[Product]) -> None:
         """Have what strips there are compressed, and those to come."""
@@ -119,6 +114,10 @@ class Making:
         """From now on one that is missing is an error."""
         self._arrivals.complete()
 
+    def await_all_strips(self) -> None:
+        """Come back when somebody has said that they are there. Raises `StoppedError` when nobody wants them."""
+        self._arrivals.await_all()
+
     def finish_rasters(
         self, products: Sequence[Product], progress: Callable[[int], None], finished: Callable[[Product], None]
     ) -> None:
@@ -136,9 +135,13 @@ class Making:
         assert self._polygons is not None, "just begun"
         return self._polygons.result()
 
+    def give_up(self) -> None:
+        """Let nobody wait for strips any more."""
+        self._arrivals.abandon()
+
     def abandon(self) -> None:
         """End whatever is under way, and wait for it."""
-        self._arrivals.abandon()
+        self.give_up()
         self._stack.close()
 
 
@@ -146,24 +149,31 @@ class Arrivals:
     """Strips whose files come by and by, from whoever computes them."""
 
     def __init__(self) -> None:
-        self._are_complete = self._are_abandoned = False
+        self._is_abandoned = False
         self._news = threading.Event()
 
     def wait(self, path: Path) -> None:
         """Come back when a file is there, or when no more will come. Raises `StoppedError` once abandoned."""
-        while not (self._are_complete or self._are_abandoned or path.exists()):
+        while not (self._news.is_set() or path.exists()):
             self._news.wait(SECONDS_BETWEEN_LOOKS)
-        if self._are_abandoned:
+        self._check()
+
+    def await_all(self) -> None:
+        """Come back when all are there. Raises `StoppedError` once abandoned."""
+        self._news.wait()
+        self._check()
+
+    def _check(self) -> None:
+        if self._is_abandoned:
             raise StoppedError("nobody waits for it any more")
 
     def complete(self) -> None:
         """All are there."""
-        self._are_complete = True
         self._news.set()
 
     def abandon(self) -> None:
         """Nobody wants to know any more."""
-        self._are_abandoned = True
+        self._is_abandoned = True
         self._news.set()
 
 

@@ -188,16 +188,19 @@ class _Making:
                 write_category_names(self._path, self.product.names)
             self._compare()
 
-    def _in_parallel(self, function: Callable[..., None], arguments: Iterable[Any]) -> None:
-        for each in [self._pool.submit(function, one) for one in arguments]:
+    def _in_parallel(self, function: Callable[[Place], None], places: Iterable[Place]) -> None:
+        for each in [self._pool.submit(function, place) for place in places]:
             each.result()
 
     def _compare(self) -> None:
         """Read back every pixel of the file and of its overviews: are they, by their checksums, what they were?"""
-        strips = self._mosaic.strips
+        strips, levels = self._mosaic.strips, self._pyramid.levels
         cuts = even_cuts(len(strips), min(self._threads, len(strips)))
-        self._in_parallel(self._compare_strips, [strips[start:stop] for start, stop in pairwise(cuts)])
-        self._in_parallel(self._compare_overview, range(1, len(self._pyramid.levels)))
+        compared = [self._pool.submit(self._compare_strips, strips[start:stop]) for start, stop in pairwise(cuts)]
+        for number, level in enumerate(levels[1:], 1):
+            compared += [self._pool.submit(self._compare_tiles, number, row) for row in range(len(level.sizes))]
+        for each in compared:
+            each.result()
 
     def _compare_strips(self, strips: Sequence[Strip]) -> None:
         with self._reading() as file:
@@ -207,9 +210,10 @@ class _Making:
                     read_band(self._mosaic.folder, strip, self.product.band)  # raises if the fault is the strip's
                     raise self._not_as_computed(f"rows from {strip.top} on")
 
-    def _compare_overview(self, level: int) -> None:
+    def _compare_tiles(self, level: int, row: int) -> None:
+        """A row of internal tiles of an overview."""
         with self._reading(overview_level=level - 1) as file:
-            for (row, col), checksum in np.ndenumerate(self._pyramid.levels[level].checksums):
+            for col, checksum in enumerate(self._pyramid.levels[level].checksums[row]):
                 window = Window(col * INTERNAL_TILE, row * INTERNAL_TILE, INTERNAL_TILE, INTERNAL_TILE)
                 if checksum_of(file.read(1, window=window)) != checksum:
                     raise self._not_as_computed(f"overviews of level {level}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -17,7 +17,8 @@ from geofcs.errors import ComputeError, InputError
 from geofcs.journal import Journal
 from geofcs.listener import Listener
 from geofcs.lock import Lock
-from geofcs.making import POLYGONS, Making, Wanted, making_of
+from geofcs.making import POLYGONS, Making, Wanted
+from geofcs.meanwhile import MadeMeanwhile, making_meanwhile
 from geofcs.model.shipped import said_of_shipped
 from geofcs.oddities import Oddities
 from geofcs.plan import DetectPlan, DetectRequest
@@ -99,7 +100,7 @@ def carry_out(run: Run) -> dict[str, Any]:
 
 def _computed(run: Run, space: Space) -> dict[str, Any]:
     """Make every product that is not finished; returns what run.json says, the outputs aside."""
-    with making_of(_wanted(run), _makes_products_meanwhile(run)) as making:
+    with _making(run) as making:
         with run.clock.stage("tiles"):
             counts, oddities = _compute_strips(run, making)
             making.all_strips_are_there()
@@ -112,10 +113,13 @@ def _computed(run: Run, space: Space) -> dict[str, Any]:
     return _record(run, counts, oddities, polygons)
 
 
-def _makes_products_meanwhile(run: Run) -> bool:
-    """Whether the cores of this machine are free while tiles are computed; what an earlier attempt left is looked
-    through first."""
-    return _computes_elsewhere(run.plan) and not any(run.journal.strips(run.plan.as_json()).iterdir())
+def _making(run: Run) -> AbstractContextManager[Making | MadeMeanwhile]:
+    """The products, under way at once where the cores of this machine are free while tiles are computed.
+
+    What an earlier attempt has left is looked through first: some of it may have to be computed again.
+    """
+    meanwhile = _computes_elsewhere(run.plan) and not any(run.journal.strips(run.plan.as_json()).iterdir())
+    return making_meanwhile(_wanted(run)) if meanwhile else Making(_wanted(run))
 
 
 def _wanted(run: Run) -> Wanted:
@@ -158,7 +162,7 @@ def _tell(run: Run, of_space: str) -> None:
     )
 
 
-def _compute_strips(run: Run, making: Making) -> tuple[BlockCounts, Oddities]:
+def _compute_strips(run: Run, making: Making | MadeMeanwhile) -> tuple[BlockCounts, Oddities]:
     plan, listener, blocks = run.plan, run.listener, run.blocks
     tiles = sum(plan.lattice.tiles_to_compute(block) for block in blocks)
     listener.stage("tiles", tiles, "tiles", run.pixels / tiles)
@@ -199,7 +203,7 @@ def _named(plan: DetectPlan, block: Block) -> str:
     return f"rows {top} to {bottom - 1}, columns {left} to {right - 1}"
 
 
-def _write_rasters(run: Run, making: Making, *, anew: bool) -> None:
+def _write_rasters(run: Run, making: Making | MadeMeanwhile, *, anew: bool) -> None:
     """Rasters that are not finished, or all where strips were written since (tiles had failed, and now must not)."""
     journal, products = run.journal, run.products
     run.listener.stage("rasters", len(products) * run.pixels, "pixels", 1)
@@ -212,7 +216,7 @@ def _write_rasters(run: Run, making: Making, *, anew: bool) -> None:
     making.finish_rasters([product for product in products if product not in finished], run.listener.advance, finish)
 
 
-def _write_polygons(run: Run, making: Making) -> PolygonCounts:
+def _write_polygons(run: Run, making: Making | MadeMeanwhile) -> PolygonCounts:
     run.listener.stage("polygons", run.pixels, "pixels", 1)
     counts = making.finish_polygons(run.listener.advance)
     run.journal.finish([POLYGONS])

@@ -20,7 +20,7 @@ LAYERS = [
     {"pyramid", "model"},
     {"raster"},
     {"scoring", "blend", "journal", "making"},
-    {"devices", "reading", "oddities", "crew"},
+    {"devices", "reading", "oddities", "crew", "meanwhile"},
     {"batches"},
     {"blocks", "report"},
     {"plan"},

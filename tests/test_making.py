@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 
 from geofcs.classes import SECOND
-from geofcs.errors import VerificationError
-from geofcs.making import Count, Making, Wanted, making_of
+from geofcs.errors import ComputeError, VerificationError
+from geofcs.making import Count, Making, Wanted
+from geofcs.meanwhile import MadeMeanwhile, making_meanwhile
 from geofcs.raster import products_of
 from geofcs.strips import Mosaic, Strip, strips_of, write_strip
 from geofcs.tiles import Lattice
@@ -54,7 +55,7 @@ def hashes(folder: Path) -> dict[str, str]:
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.iterdir())}
 
 
-def finish(making: Making, products: Wanted) -> int:
+def finish(making: Making | MadeMeanwhile, products: Wanted) -> int:
     """Returns how many pixels of polygons were told of."""
     told = [0]
     making.all_strips_are_there()
@@ -66,14 +67,14 @@ def finish(making: Making, products: Wanted) -> int:
 def test_products_are_the_same_to_the_byte_whenever_their_strips_come(wanted: Wanted, tmp_path: Path) -> None:
     strips = list(wanted.strips.strips)
     random.Random(3).shuffle(strips)
-    with making_of(wanted, meanwhile=True) as making:
+    with making_meanwhile(wanted) as making:
         for each in strips:
             write(wanted.strips.folder, [each])
             time.sleep(0.02)
         assert finish(making, wanted) == wanted.pixels
     afterwards = replace(wanted, folder=tmp_path / "afterwards")
     afterwards.folder.mkdir()
-    with making_of(afterwards, meanwhile=False) as making:
+    with Making(afterwards) as making:
         assert finish(making, afterwards) == wanted.pixels
     assert len(hashes(wanted.folder)) == 4 + 3 + 1
     assert hashes(wanted.folder) == hashes(afterwards.folder)
@@ -82,7 +83,8 @@ def test_products_are_the_same_to_the_byte_whenever_their_strips_come(wanted: Wa
 def test_most_is_done_before_the_last_strip_comes(wanted: Wanted) -> None:
     strips = list(wanted.strips.strips)
     write(wanted.strips.folder, strips[:-1])
-    with making_of(replace(wanted, threads=10), meanwhile=True) as making:  # some are free while others wait
+    with Making(replace(wanted, threads=10)) as making:  # some are free while others wait
+        making.begin()
         tiles = [wanted.folder / f"{product.file_name}.tiles.tmp" for product in wanted.products]
         end = time.monotonic() + 10
         while making._done._before == 0 or not all(path.stat().st_size for path in tiles):
@@ -96,7 +98,8 @@ def test_most_is_done_before_the_last_strip_comes(wanted: Wanted) -> None:
 def test_nothing_is_left_of_what_is_given_up_and_nobody_waits_on(wanted: Wanted, strips_there: int) -> None:
     write(wanted.strips.folder, list(wanted.strips.strips)[:strips_there])
     before = threading.active_count()
-    with pytest.raises(ZeroDivisionError), making_of(wanted, meanwhile=True):
+    with pytest.raises(ZeroDivisionError), Making(wanted) as making:
+        making.begin()
         time.sleep(0.2)
         raise ZeroDivisionError
     assert not list(wanted.folder.iterdir())
@@ -106,8 +109,39 @@ def test_nothing_is_left_of_what_is_given_up_and_nobody_waits_on(wanted: Wanted,
 def test_a_strip_that_never_came_is_named(wanted: Wanted) -> None:
     strips = list(wanted.strips.strips)
     write(wanted.strips.folder, strips[1:])
-    with making_of(wanted, meanwhile=True) as making, pytest.raises(VerificationError, match=strips[0].name):
+    with making_meanwhile(wanted) as making, pytest.raises(VerificationError, match=strips[0].name):
         finish(making, wanted)
+
+
+def begun(wanted: Wanted) -> None:
+    """Come back when the process has begun all of its files."""
+    expected, end = len(wanted.products) + 1, time.monotonic() + 30
+    while len(list(wanted.folder.iterdir())) < expected:
+        assert time.monotonic() < end, "it does not begin"
+        time.sleep(0.05)
+
+
+def test_a_process_that_is_told_to_leaves_nothing(wanted: Wanted) -> None:
+    with pytest.raises(ZeroDivisionError), making_meanwhile(wanted):
+        begun(wanted)
+        raise ZeroDivisionError
+    assert not list(wanted.folder.iterdir())
+
+
+def test_a_process_that_is_killed_ends_the_run_in_a_line(wanted: Wanted) -> None:
+    with making_meanwhile(wanted) as making:
+        begun(wanted)
+        making._process.kill()
+        write(wanted.strips.folder, list(wanted.strips.strips))
+        with pytest.raises(ComputeError, match=r"makes rasters and polygons was ended \(exit code -9\)"):
+            finish(making, wanted)
+
+
+def test_a_process_whose_run_is_killed_leaves_at_once(wanted: Wanted) -> None:
+    with making_meanwhile(wanted) as making:
+        begun(wanted)
+        making._connection.close()
+        assert making._process.wait(5) == ComputeError.exit_code
 
 
 def test_a_listener_that_comes_late_is_told_of_everything() -> None:

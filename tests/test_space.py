@@ -55,7 +55,7 @@ def test_a_failure_to_write_tells_what_is_free_and_what_is_needed(
 ) -> None:
     leave(monkeypatch, 12 * 1024)
     with (
-        pytest.raises(OutputError, match=r"no room \(12.0 KiB free, 1.1 GiB more needed at worst\)"),
+        pytest.raises(OutputError, match=r"no room \(12.0 KiB free, 1.4 GiB more needed at worst\)"),
         needed.explained(),
     ):
         raise OutputError("no room")
