@@ -54,6 +54,13 @@ class Vertices:
             kept |= np.where(chosen[self.labels[pixel]], self.kinds & owned, 0).astype(np.uint8)
         return kept
 
+    def per_label(self, count: int) -> Ints:
+        """How many vertices the outlines of each of `count` labels have, their rings not closed."""
+        counts = np.zeros(count, np.int64)
+        for pixel, owned in enumerate(OWNED):
+            counts += _vertices_per(self.labels[pixel], self.kinds & owned, count)
+        return counts
+
 
 @dataclass(frozen=True)
 class Corners:
@@ -88,6 +95,10 @@ class Corners:
         """The entries at `index` (integers or flags)."""
         return Corners(self.row[index], self.col[index], self.kinds[index], self.region[index])
 
+    def per_region(self, count: int) -> Ints:
+        """How many vertices the outlines of each of `count` regions have, their rings not closed."""
+        return _vertices_per(self.region, self.kinds, count)
+
     def renumbered(self, number: Ints) -> Corners:
         """The same corners with `number[region]` for each region."""
         return Corners(self.row, self.col, self.kinds, number[self.region])
@@ -108,6 +119,10 @@ class Corners:
         kinds = entries.kinds.copy()
         kinds[both] = _ACROSS[kinds[both]]
         return Corners(entries.row, entries.col, kinds, entries.region)
+
+
+def _vertices_per(group: npt.NDArray[Any], kinds: npt.NDArray[np.uint8], count: int) -> Ints:
+    return np.bincount(group, np.bitwise_count(kinds), count).astype(np.int64)  # outlines turn once for each kind
 
 
 _ACROSS = np.zeros(256, np.uint8)

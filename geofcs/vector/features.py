@@ -31,11 +31,13 @@ SCHEMA = pa.schema(
         pa.field("mean_probability", pa.float64()),
         pa.field("date_t1", pa.string()),
         pa.field("date_t2", pa.string()),
+        pa.field("region", pa.int64(), nullable=False),
         pa.field(GEOMETRY, pa.binary(), metadata={"ARROW:extension:name": "geoarrow.wkb"}),
     ]
 )
 """Columns of layer `changes`. The feature id is 1 + row x width + col of a region's first pixel: features are ordered
-by it, and it does not depend on how the raster was cut."""
+by it, and it does not depend on how the raster was cut. `region` is the same, but for pieces of a region that was too
+large for one polygon: these have that of the region, and its mean change score."""
 
 SQUARE_METRES_PER_HECTARE = 10_000
 
@@ -65,6 +67,7 @@ class FeatureMaker:
                 pa.array(mean, from_pandas=True),
                 pa.repeat(pa.scalar(self.date_t1, pa.string()), count),
                 pa.repeat(pa.scalar(self.date_t2, pa.string()), count),
+                pa.array(regions.whole + 1),
                 pa.array(shapely.to_wkb(self._geometries(regions, polygons)), pa.binary()),
             ],
             schema=SCHEMA,

@@ -20,12 +20,14 @@ from geofcs.vector.windows import Block
 class Regions:
     """A table of regions, or of the pieces of regions that lie in one block; one entry per region.
 
-    `first` is the first pixel, row-major: row x width + col in the raster. `percent_sum` and `percent_pixels` are sum
-    and number of the known change scores of the region's pixels.
+    `first` is the first pixel, row-major: row x width + col in the raster; `whole` is that of the region that it was
+    cut from if it was too large, else the same. `percent_sum` and `percent_pixels` are sum and number of the known
+    change scores of the region's pixels.
     """
 
     code: Ints
     first: Ints
+    whole: Ints
     pixels: Ints
     area_m2: Floats
     percent_sum: Ints
@@ -37,8 +39,8 @@ class Regions:
     def take(self, index: npt.NDArray[Any]) -> Regions:
         """The regions at `index` (integers or flags)."""
         return Regions(
-            self.code[index], self.first[index], self.pixels[index], self.area_m2[index], self.percent_sum[index],
-            self.percent_pixels[index],
+            self.code[index], self.first[index], self.whole[index], self.pixels[index], self.area_m2[index],
+            self.percent_sum[index], self.percent_pixels[index],
         )  # fmt: skip
 
     @staticmethod
@@ -47,6 +49,7 @@ class Regions:
         return Regions(
             np.concatenate([part.code for part in parts]),
             np.concatenate([part.first for part in parts]),
+            np.concatenate([part.whole for part in parts]),
             np.concatenate([part.pixels for part in parts]),
             np.concatenate([part.area_m2 for part in parts]),
             np.concatenate([part.percent_sum for part in parts]),
@@ -59,7 +62,7 @@ class Regions:
         code[whole] = self.code
         np.minimum.at(first, whole, self.first)
         return Regions(
-            code, first, _sums(whole, self.pixels, count), _totals(whole, self.area_m2, count),
+            code, first, first, _sums(whole, self.pixels, count), _totals(whole, self.area_m2, count),
             _sums(whole, self.percent_sum, count), _sums(whole, self.percent_pixels, count),
         )  # fmt: skip
 
@@ -92,7 +95,8 @@ class Tally:
 
 @dataclass(frozen=True)
 class BlockRegions:
-    """What a block holds: complete regions with their polygons, and the pieces of regions that reach its rim.
+    """What a block holds: complete regions with their polygons, and what is open: pieces of regions that reach its rim,
+    and regions with too many vertices for one polygon.
 
     `polygons.region` are indices of `complete`, `corners.region` of `open`. `dropped` complete regions were too small.
     """
@@ -113,10 +117,11 @@ def find_regions(
     block: Block,
     areas: PixelAreas,
     min_area: float,
+    most_vertices: int | None = None,
 ) -> BlockRegions:
     """Everything about the block whose window holds `codes`, and change scores in `percent`.
 
-    Complete regions below `min_area` square metres are left out.
+    Complete regions below `min_area` square metres are left out, those of more than `most_vertices` are left open.
     """
     changed = codes * (codes != nodata)
     runs = Runs.of(codes, block, areas)
@@ -126,9 +131,11 @@ def find_regions(
     is_open = np.zeros(count, bool)
     for line in lines:
         is_open[line[line >= 0]] = True
+    vertices = find_vertices(changed, label, runs.of_pixel, block.top, block.left)
+    if most_vertices is not None:
+        is_open |= vertices.per_label(count) > most_vertices
     is_complete = ~is_open & (regions.code != NO_CHANGE) & (regions.code != nodata)
     is_kept = is_complete & ~(regions.area_m2 < min_area)
-    vertices = find_vertices(changed, label, runs.of_pixel, block.top, block.left)
     kept, opened = numbered(is_kept), numbered(is_open)
     return BlockRegions(
         _tally(runs, nodata),
@@ -152,16 +159,18 @@ def _add_up(
     block: Block,
 ) -> Regions:
     """All regions of the window; runs of no change and of nodata count as regions of their own, without scores."""
-    width = block.window_shape[1]
+    width = changed.shape[1]
     first_run = np.empty(count, np.int64)
     first_run[label[::-1]] = np.arange(len(label))[::-1]
     row, col = np.divmod(runs.start[first_run], width)
     percents = [np.zeros(count, np.int64)] * 2
     if percent is not None:
         percents = [_sums(label, each, count) for each in runs.percent(percent, changed, block)]
+    first = (block.top - 1 + row) * block.raster_shape[1] + block.left - 1 + col
     return Regions(
         runs.code[first_run],
-        (block.top - 1 + row) * block.raster_shape[1] + block.left - 1 + col,
+        first,
+        first,
         _sums(label, runs.pixels, count),
         _totals(label, runs.area_m2, count),
         *percents,

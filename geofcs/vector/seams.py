@@ -8,7 +8,6 @@ from scipy.sparse.csgraph import connected_components
 
 from geofcs.vector.corners import Corners
 from geofcs.vector.regions import BlockRegions, Regions, numbered
-from geofcs.vector.rings import Polygons, trace
 from geofcs.vector.runs import Ints
 from geofcs.vector.windows import Block
 
@@ -46,8 +45,8 @@ class Seams:
         self._corners.append(found.corners.renumbered(number))
         self._count += len(found.open)
 
-    def finish_row(self, min_area: float) -> tuple[Regions, Polygons, int]:
-        """The row's complete regions, their polygons, and how many more were below `min_area` square metres."""
+    def finish_row(self, min_area: float) -> tuple[Regions, Corners, int]:
+        """The row's complete regions, their corners, and how many more were below `min_area` square metres."""
         whole, count = self._groups()
         regions = Regions.joined(self._pieces).merged(whole, count)
         is_open = np.zeros(count, bool)
@@ -55,8 +54,7 @@ class Seams:
         is_kept = ~is_open & ~(regions.area_m2 < min_area)
         complete = self._corners_of(numbered(is_kept)[whole]).in_order()
         self._carry_over(regions.take(is_open), numbered(is_open)[whole])
-        polygons = trace(complete.row, complete.col, complete.kinds, complete.region, complete.region)
-        return regions.take(is_kept), polygons, int(np.count_nonzero(~is_open & ~is_kept))
+        return regions.take(is_kept), complete, int(np.count_nonzero(~is_open & ~is_kept))
 
     def _equate(self, one: Ints, other: Ints) -> None:
         pairs = np.stack([one, other])[:, (one != NOBODY) & (other != NOBODY)]

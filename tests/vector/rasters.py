@@ -16,7 +16,8 @@ from rasterio.crs import CRS
 
 from geofcs.classes import CLASSES_TAG, SECOND, ClassScheme, scheme_to_json
 from geofcs.vector.areas import PixelAreas
-from geofcs.vector.stream import RegionStream
+from geofcs.vector.pieces import Cut
+from geofcs.vector.stream import FIXED_GRID, RegionStream
 from geofcs.vector.windows import Block
 
 Codes = npt.NDArray[Any]
@@ -32,6 +33,7 @@ class Found:
 
     code: int
     first: int
+    whole: int
     pixels: int
     area_m2: float
     percent_sum: int
@@ -46,6 +48,7 @@ def regions_in_blocks(
     min_area: float = 0.0,
     areas: PixelAreas | None = None,
     nodata: int = NODATA,
+    cut: Cut = FIXED_GRID,
 ) -> list[Found]:
     """The regions of a raster that is cut into blocks of `side` pixels; a pixel is one square metre."""
 
@@ -57,15 +60,15 @@ def regions_in_blocks(
     def read(block: Block) -> tuple[Codes, Codes | None]:
         return window(codes, block, 0), None if percent is None else window(percent, block, 255)
 
-    stream = RegionStream(read, areas or PixelAreas(codes.shape[:2], np.ones((1, 1))), nodata, min_area)
+    stream = RegionStream(read, areas or PixelAreas(codes.shape[:2], np.ones((1, 1))), nodata, min_area, cut)
     found = []
     for regions, polygons in stream.regions(side, lambda _pixels: None):
         drawn = shapely.from_ragged_array(
             shapely.GeometryType.POLYGON, polygons.vertices.astype(float), (polygons.rings, polygons.polygons)
         )
         table = zip(
-            regions.code, regions.first, regions.pixels, regions.area_m2, regions.percent_sum, regions.percent_pixels,
-            drawn, strict=True,
+            regions.code, regions.first, regions.whole, regions.pixels, regions.area_m2, regions.percent_sum,
+            regions.percent_pixels, drawn, strict=True,
         )  # fmt: skip
         found += [Found(*row) for row in table]
     return found
