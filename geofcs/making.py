@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from geofcs.classes import NO_CHANGE, PERCENT_NODATA, ClassScheme
 from geofcs.errors import StoppedError
 from geofcs.grid import Grid
@@ -41,13 +43,8 @@ class StripSource:
 
     def read(self, block: Block) -> tuple[Pixels, Pixels]:
         """From-to codes and change scores in percent of a block's window. Raises `VerificationError`."""
-        return framed(block, self._codes, NO_CHANGE), framed(block, self._percent, PERCENT_NODATA)
-
-    def _codes(self, rows: slice, cols: slice) -> Pixels:
-        return self.mosaic.read(1, rows, cols, self.scheme.code_dtype)
-
-    def _percent(self, rows: slice, cols: slice) -> Pixels:
-        return self.mosaic.read(2, rows, cols, "uint8")
+        codes, percent = self.mosaic.read((1, 2), *block.inside, self.scheme.code_dtype)
+        return framed(block, codes, NO_CHANGE), framed(block, percent.astype(np.uint8), PERCENT_NODATA)
 
 
 @dataclass(frozen=True)
@@ -86,11 +83,6 @@ class Making:
 
     def __exit__(self, *_error: object) -> None:
         self.abandon()
-
-    def begin(self) -> None:
-        """Make everything as far as strips are there, and go on as they come."""
-        self.begin_rasters(self._wanted.products)
-        self.begin_polygons()
 
     def begin_rasters(self, products: Sequence[Product]) -> None:
         """Have what strips there are compressed, and those to come."""

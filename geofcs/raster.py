@@ -23,7 +23,7 @@ from geofcs.classes import CLASSES_TAG, PERCENT_NODATA, ClassScheme, Colour, sch
 from geofcs.errors import GeofcsError, OutputError, VerificationError
 from geofcs.gdal import category_names_of, gdal_settings, write_category_names
 from geofcs.grid import Grid
-from geofcs.overviews import INTERNAL_TILE, Halve, average, most_frequent
+from geofcs.overviews import INTERNAL_TILE, Halve, Pixels, average, most_frequent
 from geofcs.pyramid import Place, Pyramid, Storage, checksum_of
 from geofcs.strips import Mosaic, Strip, is_band, read_band
 from geofcs.tiles import even_cuts
@@ -111,10 +111,15 @@ def products_begun(
         ]
         for each in making:
             each.begin(grid, scheme)
-        for place in pyramids[0].cells() if pyramids else ():  # from top to bottom, as strips come
-            for each in making:
-                each.begin_cell(place)
-        yield Begun(making, grid.height * grid.width)
+
+        def add_cell(place: Place) -> None:
+            layers = mosaic.read([each.band for each in products], *place, scheme.code_dtype)
+            for each, layer in zip(making, layers, strict=True):
+                each.add_cell(layer, place)
+
+        places = pyramids[0].cells() if pyramids else []
+        cells = [pool.submit(add_cell, place) for place in places]  # from top to bottom, as strips come
+        yield Begun(making, cells, grid.height * grid.width)
 
 
 @contextmanager
@@ -136,15 +141,16 @@ def _working(threads: int) -> Iterator[ThreadPoolExecutor]:
 
 @dataclass(frozen=True)
 class Begun:
-    """Products under way, each of so many pixels."""
+    """Products under way: each of them, the cells that are compressed for all, and how many pixels each has."""
 
     making: Sequence[_Making]
+    cells: Sequence[Future[None]]
     pixels: int
 
     def finish(self, progress: Callable[[int], None], finished: Callable[[Product], None]) -> None:
         """Write and compare them, as `write_products` says."""
         with ThreadPoolExecutor(max(1, len(self.making)), "geofcs-products") as pool:
-            writing = {pool.submit(each.finish): each.product for each in self.making}
+            writing = {pool.submit(each.finish, self.cells): each.product for each in self.making}
             try:
                 for each in as_completed(writing):
                     each.result()
@@ -163,24 +169,20 @@ class _Making:
         self.product = product
         self._path, self._mosaic, self._pyramid = path, mosaic, pyramid
         self._pool, self._threads = pool, threads
-        self._cells: list[Future[None]] = []
 
     def begin(self, grid: Grid, scheme: ClassScheme) -> None:
         """Have all but the pixels written."""
         self._header = self._pool.submit(_header, self.product, self._pyramid, grid, scheme)
 
-    def begin_cell(self, place: Place) -> None:
-        """Have a cell compressed as soon as its strips are there."""
-        self._cells.append(self._pool.submit(self._add_cell, *place))
+    def add_cell(self, pixels: Pixels, place: Place) -> None:
+        """Compress the pixels of a cell. Raises `OutputError` on a full disk."""
+        with _as_output_error(self._path):
+            self._pyramid.add_cell(pixels.astype(self.product.dtype, copy=False), *place)
 
-    def _add_cell(self, rows: slice, cols: slice) -> None:
-        pixels = self._mosaic.read(self.product.band, rows, cols, self.product.dtype)
-        self._pyramid.add_cell(pixels, rows, cols)
-
-    def finish(self) -> None:
-        """Write the file, and compare it."""
+    def finish(self, cells: Sequence[Future[None]]) -> None:
+        """Write the file once all cells are compressed, and compare it."""
         with _written(self._path):
-            for cell in self._cells:
+            for cell in cells:
                 cell.result()
             self._pyramid.add_overviews(self._in_parallel)
             self._pyramid.write(self._path, self._header.result())

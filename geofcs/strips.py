@@ -68,9 +68,9 @@ class Mosaic:
     strips: Sequence[Strip]
     wait: Callable[[Path], None] = at_once
 
-    def read(self, band: int, rows: slice, cols: slice, dtype: npt.DTypeLike) -> Layers:
-        """The pixels (h, w) of some rows and columns. Raises `VerificationError` if a strip cannot be read."""
-        pixels = np.empty((rows.stop - rows.start, cols.stop - cols.start), dtype)
+    def read(self, bands: Sequence[int], rows: slice, cols: slice, dtype: npt.DTypeLike) -> Layers:
+        """Pixels (bands, h, w) of some rows and columns. Raises `VerificationError` if a strip cannot be read."""
+        pixels = np.empty((len(bands), rows.stop - rows.start, cols.stop - cols.start), dtype)
         for strip in self.strips:
             there = strip.within(rows, cols)
             if there[0].start < there[0].stop and there[1].start < there[1].stop:
@@ -79,16 +79,16 @@ class Mosaic:
                     for each, whole in zip(there, (rows, cols), strict=True)
                 )
                 self.wait(self.folder / strip.name)
-                pixels[into] = _read_part(self.folder / strip.name, strip, band, *there)
+                pixels[:, *into] = _read_part(self.folder / strip.name, strip, bands, *there)
         return pixels
 
 
-def _read_part(path: Path, strip: Strip, band: int, rows: slice, cols: slice) -> Layers:
+def _read_part(path: Path, strip: Strip, bands: Sequence[int], rows: slice, cols: slice) -> Layers:
     height, width = rows.stop - rows.start, cols.stop - cols.start
     window = Window(cols.start - strip.left, rows.start - strip.top, width, height)
     try:
         with gdal_settings(), rasterio.open(path, driver="GTiff") as file:
-            return np.asarray(file.read(band, window=window))
+            return np.asarray(file.read(bands, window=window))
     except RasterioError as error:
         raise _unreadable(path, error) from error
 

@@ -15,7 +15,7 @@ import pytest
 from geofcs.classes import SECOND
 from geofcs.errors import ComputeError, VerificationError
 from geofcs.making import Count, Making, Wanted
-from geofcs.meanwhile import MadeMeanwhile, making_meanwhile
+from geofcs.meanwhile import MadeMeanwhile, Maker, making_meanwhile
 from geofcs.raster import products_of
 from geofcs.strips import Mosaic, Strip, strips_of, write_strip
 from geofcs.tiles import Lattice
@@ -84,7 +84,8 @@ def test_most_is_done_before_the_last_strip_comes(wanted: Wanted) -> None:
     strips = list(wanted.strips.strips)
     write(wanted.strips.folder, strips[:-1])
     with Making(replace(wanted, threads=10)) as making:  # some are free while others wait
-        making.begin()
+        making.begin_rasters(wanted.products)
+        making.begin_polygons()
         tiles = [wanted.folder / f"{product.file_name}.tiles.tmp" for product in wanted.products]
         end = time.monotonic() + 10
         while making._done._before == 0 or not all(path.stat().st_size for path in tiles):
@@ -99,7 +100,8 @@ def test_nothing_is_left_of_what_is_given_up_and_nobody_waits_on(wanted: Wanted,
     write(wanted.strips.folder, list(wanted.strips.strips)[:strips_there])
     before = threading.active_count()
     with pytest.raises(ZeroDivisionError), Making(wanted) as making:
-        making.begin()
+        making.begin_rasters(wanted.products)
+        making.begin_polygons()
         time.sleep(0.2)
         raise ZeroDivisionError
     assert not list(wanted.folder.iterdir())
@@ -114,34 +116,37 @@ def test_a_strip_that_never_came_is_named(wanted: Wanted) -> None:
 
 
 def begun(wanted: Wanted) -> None:
-    """Come back when the process has begun all of its files."""
+    """Come back when processes have begun all of their files."""
     expected, end = len(wanted.products) + 1, time.monotonic() + 30
     while len(list(wanted.folder.iterdir())) < expected:
         assert time.monotonic() < end, "it does not begin"
         time.sleep(0.05)
 
 
-def test_a_process_that_is_told_to_leaves_nothing(wanted: Wanted) -> None:
+def test_processes_that_are_told_to_end_leave_nothing(wanted: Wanted) -> None:
     with pytest.raises(ZeroDivisionError), making_meanwhile(wanted):
         begun(wanted)
         raise ZeroDivisionError
     assert not list(wanted.folder.iterdir())
 
 
-def test_a_process_that_is_killed_ends_the_run_in_a_line(wanted: Wanted) -> None:
+@pytest.mark.parametrize("part", ["rasters", "polygons"])
+def test_a_process_that_is_killed_ends_the_run_in_a_line(wanted: Wanted, part: str) -> None:
     with making_meanwhile(wanted) as making:
         begun(wanted)
-        making._process.kill()
+        maker: Maker = getattr(making, f"_{part}")
+        maker._process.kill()
         write(wanted.strips.folder, list(wanted.strips.strips))
-        with pytest.raises(ComputeError, match=r"makes rasters and polygons was ended \(exit code -9\)"):
+        with pytest.raises(ComputeError, match=rf"the process that makes {part} was ended \(exit code -9\)"):
             finish(making, wanted)
 
 
-def test_a_process_whose_run_is_killed_leaves_at_once(wanted: Wanted) -> None:
+def test_processes_whose_run_is_killed_leave_at_once(wanted: Wanted) -> None:
     with making_meanwhile(wanted) as making:
         begun(wanted)
-        making._connection.close()
-        assert making._process.wait(5) == ComputeError.exit_code
+        for maker in (making._rasters, making._polygons):
+            maker._connection.close()
+            assert maker._process.wait(5) == ComputeError.exit_code
 
 
 def test_a_listener_that_comes_late_is_told_of_everything() -> None:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, Protocol
@@ -71,10 +70,10 @@ class ChangeSource:
         """
         files = self.idle.get()
         try:
-            codes = framed(block, partial(_read_window, files.change), NO_CHANGE)
+            codes = framed(block, _read_window(files.change, *block.inside), NO_CHANGE)
             percent = None
             if files.probability is not None:
-                percent = framed(block, partial(_read_window, files.probability), PERCENT_NODATA)
+                percent = framed(block, _read_window(files.probability, *block.inside), PERCENT_NODATA)
         finally:
             self.idle.put(files)
         self._check(codes, block)
@@ -159,15 +158,12 @@ def _carried_scheme(file: Any) -> ClassScheme:
     return scheme_from_json(text)
 
 
-def framed(block: Block, read: Callable[[slice, slice], Pixels], around: int) -> Pixels:
-    """A block's window, `around` outside the raster; `read` gives rows and columns of the raster."""
-    height, width = block.window_shape
+def framed(block: Block, inside: Pixels, around: int) -> Pixels:
+    """A block's window, `around` outside the raster; `inside` are its pixels in it."""
+    rows, cols = block.inside
     top, left = block.top - 1, block.left - 1
-    rows = slice(max(top, 0), min(top + height, block.raster_shape[0]))
-    cols = slice(max(left, 0), min(left + width, block.raster_shape[1]))
-    inner = read(rows, cols)
-    pixels = np.full((height, width), around, inner.dtype)
-    pixels[rows.start - top : rows.stop - top, cols.start - left : cols.stop - left] = inner
+    pixels = np.full(block.window_shape, around, inside.dtype)
+    pixels[rows.start - top : rows.stop - top, cols.start - left : cols.stop - left] = inside
     return pixels
 
 

@@ -26,6 +26,12 @@ class Block:
         at_right = self.left + self.width == self.raster_shape[1]
         return self.height + 1 + at_bottom, self.width + 1 + at_right
 
+    @property
+    def inside(self) -> tuple[slice, slice]:
+        """Rows and columns of the raster that the window holds."""
+        rows = slice(max(self.top - 1, 0), self.top + self.height)
+        return rows, slice(max(self.left - 1, 0), self.left + self.width)
+
 
 def block_rows(height: int, width: int, side: int) -> list[list[Block]]:
     """The raster's blocks of at most `side` pixels a side: one list per row of blocks, from the top."""
