@@ -18,7 +18,7 @@ from geofcs.grid import Grid, same_crs
 from geofcs.scene.alignment import Warp, crs_text, overlap, place
 from geofcs.scene.aoi import cut_to_aoi
 from geofcs.scene.dates import acquisition_date
-from geofcs.scene.doubts import doubts_of_place, doubts_of_values
+from geofcs.scene.doubts import doubts_of_collars, doubts_of_place, doubts_of_values
 from geofcs.scene.files import RasterFile
 from geofcs.scene.formats import Allowed
 from geofcs.scene.options import SceneOptions
@@ -42,8 +42,8 @@ def plan_pair(t1: str, t2: str, options: SceneOptions) -> ScenePair:
     """Two scenes on the pixels of the first: its own where it is north-up, cut to what both cover and to the AOI.
 
     A pixel belongs to the grid if it lies in the bounding window of the pixels whose centres lie in T2 (and in the
-    AOI). Reads headers and, unless both scenes are uint8 or `options.scale` is given, a sample of pixels. Raises
-    `InputError` for files that cannot be used, `UsageError` for options that mean nothing.
+    AOI). Reads headers, corners where scenes are uint8 and, unless both are or `options.scale` is given, a sample of
+    pixels. Raises `InputError` for files that cannot be used, `UsageError` for options that mean nothing.
     """
     resampling = checked_resampling(options.resampling)
     with gdal_settings():
@@ -58,7 +58,7 @@ def plan_pair(t1: str, t2: str, options: SceneOptions) -> ScenePair:
             aoi,
             (*first.notes, *second.notes),
         )
-        notes = (*pair.notes, *_placement_notes(pair, options), *doubts_of_place(pair))
+        notes = (*pair.notes, *_placement_notes(pair, options), *doubts_of_place(pair), *doubts_of_collars(pair))
         return _scaled(replace(pair, notes=notes), options)
 
 

@@ -25,7 +25,7 @@ from geofcs.model.sizes import pico
 from geofcs.model.weights import save_weights
 from geofcs.plan import DetectPlan, DetectRequest, make_plan
 from geofcs.run import Compute
-from geofcs.schedule import Cluster, Outcome, ThisMachine
+from geofcs.schedule import Cluster, Outcome, Patience, ThisMachine
 from geofcs.synthetic import SceneParameters
 from geofcs.synthetic.write import Extent, write_scenes
 from geofcs.tiles import Block
@@ -113,7 +113,7 @@ class Watcher:
         """Nothing."""
 
 
-def computed_in_turn(_site: ThisMachine | Cluster, _plan: DetectPlan, _stop: Stop) -> Compute:
+def computed_in_turn(_site: ThisMachine | Cluster, _plan: DetectPlan, _stop: Stop, _patience: Patience) -> Compute:
     """What `computed_at` gives, without Dask."""
 
     def compute(job: BlockJob, blocks: Sequence[Block], listener: Listener) -> Outcome:
