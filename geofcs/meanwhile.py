@@ -29,6 +29,10 @@ SECONDS_OF_A_TURN = 0.0005
 Python's own five milliseconds are longer than most of what they then do with it."""
 
 
+NICENESS = 5
+"""By how much the processes stand back: what feeds a GPU goes before."""
+
+
 class Part(Enum):
     """What a process makes."""
 
@@ -149,6 +153,7 @@ def _making(wanted: Wanted, part: Part) -> Iterator[Maker]:
 def serve(descriptor: int) -> None:
     """The process: make what it is told to, and tell how it gets on."""
     sys.setswitchinterval(SECONDS_OF_A_TURN)
+    os.nice(NICENESS)
     connection = Connection(descriptor)
     wanted, part = connection.recv()
     tell = _Telling(connection)

@@ -118,7 +118,8 @@ def _making(run: Run) -> AbstractContextManager[Making | MadeMeanwhile]:
 
     What an earlier attempt has left is looked through first: some of it may have to be computed again.
     """
-    meanwhile = _computes_elsewhere(run.plan) and not any(run.journal.strips(run.plan.as_json()).iterdir())
+    fresh = not any(run.journal.strips(run.plan.as_json()).iterdir())
+    meanwhile = fresh and _computes_elsewhere(run.plan) and os.name == "posix"
     return making_meanwhile(_wanted(run)) if meanwhile else Making(_wanted(run))
 
 

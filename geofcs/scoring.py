@@ -12,7 +12,7 @@ from torch import Tensor
 
 from geofcs.errors import InputError
 from geofcs.model.flips import TTA
-from geofcs.model.inference import prepare
+from geofcs.model.inference import Recorded, prepare
 from geofcs.model.interface import ChangeModel, Scores, scores_of
 from geofcs.model.weights import load_weights
 
@@ -63,10 +63,19 @@ class ModelScorer:
     def __call__(self, t1: Tensor, t2: Tensor) -> Scores:
         """Float32 scores of two batches (b, 3, tile, tile), RGB 0-255.
 
-        On a GPU any thread may call, with any stream as its current one: the scores are that stream's.
+        On a GPU any thread may call, with any stream as its current one: the scores are that stream's. Where memory is
+        short for them nothing is kept of what the model had recorded.
         """
         with torch.inference_mode():
-            return self._in_turn(lambda: scores_of(self._answer(self._model, t1, t2)))
+            return self._in_turn(lambda: self._scores(t1, t2))
+
+    def _scores(self, t1: Tensor, t2: Tensor) -> Scores:
+        try:
+            return scores_of(self._answer(self._model, t1, t2))
+        except torch.OutOfMemoryError:
+            if isinstance(self._model, Recorded):
+                self._model.forget()
+            raise
 
 
 class _Turns:

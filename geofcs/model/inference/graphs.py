@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -39,16 +40,26 @@ class Recorded:
         except torch.OutOfMemoryError:
             if not self._recordings:
                 raise
+        self.forget()
+        return _Recording(self._model, t1, t2)
+
+    def forget(self) -> None:
+        """Give back the memory of all recordings."""
         torch.cuda.synchronize()  # the last replay of one of them may be under way
         self._recordings.clear()
         torch.cuda.empty_cache()
-        return _Recording(self._model, t1, t2)
+
+
+@cache
+def _beside(device: torch.device) -> torch.cuda.Stream:
+    """A stream to warm up in, one for all recordings: libraries keep a workspace for each that they were called in."""
+    return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
 
 class _Recording:
     def __init__(self, model: Callable[[Tensor, Tensor], Logits], t1: Tensor, t2: Tensor) -> None:
         self._inputs = [t1.clone(), t2.clone()]
-        stream = torch.cuda.Stream(t1.device)
+        stream = _beside(t1.device)
         stream.wait_stream(torch.cuda.current_stream(t1.device))
         with torch.cuda.stream(stream):
             for _ in range(WARM_UPS):
