@@ -53,7 +53,7 @@ class Recorded:
 @cache
 def _beside(device: torch.device) -> torch.cuda.Stream:
     """A stream to warm up in, one for all recordings: libraries keep a workspace for each that they were called in."""
-    return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+    return torch.cuda.Stream(device)
 
 
 class _Recording:
