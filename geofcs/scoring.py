@@ -64,7 +64,7 @@ class ModelScorer:
         """Float32 scores of two batches (b, 3, tile, tile), RGB 0-255.
 
         On a GPU any thread may call, with any stream as its current one: the scores are that stream's. Where memory is
-        short for them nothing is kept of what the model had recorded.
+        short for a recorded model it is called without recordings from then on, which takes less of it.
         """
         with torch.inference_mode():
             return self._in_turn(lambda: self._scores(t1, t2))
@@ -73,9 +73,10 @@ class ModelScorer:
         try:
             return scores_of(self._answer(self._model, t1, t2))
         except torch.OutOfMemoryError:
-            if isinstance(self._model, Recorded):
-                self._model.forget()
-            raise
+            if not isinstance(self._model, Recorded) or not self._model.records:
+                raise
+        self._model.stop_recording()
+        return scores_of(self._answer(self._model, t1, t2))
 
 
 class _Turns:

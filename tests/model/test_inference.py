@@ -28,6 +28,7 @@ from geofcs.model.interface import ChangeModel, Logits
 from geofcs.model.kernels import choice_for
 from geofcs.model.published import published_model
 from geofcs.model.sizes import pico
+from geofcs.scoring import ModelScorer
 from tests.model import fill
 from tests.model.conformance import assert_close, case, manifest, published_weight
 
@@ -251,9 +252,7 @@ def as_tuple(value: Any) -> tuple[Tensor, ...]:
     return value if isinstance(value, tuple) else (value,)
 
 
-def test_recordings_of_other_shapes_are_forgotten_where_memory_is_too_short_for_one_more(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_where_memory_is_short_a_model_goes_on_without_recordings(monkeypatch: pytest.MonkeyPatch) -> None:
     """On a GPU of 20 tiles, as many of which a recording keeps as it was given."""
     alive: set[int] = set()
 
@@ -267,15 +266,23 @@ def test_recordings_of_other_shapes_are_forgotten_where_memory_is_too_short_for_
         def __del__(self) -> None:
             alive.discard(getattr(self, "tiles", 0))
 
-        def __call__(self, _t1: Tensor, _t2: Tensor) -> int:
-            return self.tiles
+        def __call__(self, t1: Tensor, _t2: Tensor) -> Logits:
+            return Logits(torch.full((len(t1), 2, 1, 1), 7.0), None, None)
+
+    def plain(t1: Tensor, _t2: Tensor) -> Logits:
+        if len(t1) > 20:
+            raise torch.OutOfMemoryError
+        return Logits(torch.stack([torch.zeros(len(t1), 1, 1), torch.full((len(t1), 1, 1), 9.0)], 1), None, None)
 
     monkeypatch.setattr(graphs, "_Recording", Recording)
     monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
-    recorded: Any = graphs.Recorded(lambda *_: Logits(torch.zeros(1), None, None))
-    batches = {tiles: pair(tiles, 3, 1, 1) for tiles in (16, 8, 4, 32)}
-    assert (recorded(*batches[16]), recorded(*batches[4]), alive) == (16, 4, {16, 4})
-    assert (recorded(*batches[8]), alive) == (8, {8})
+    scorer = ModelScorer(build(SMALL, seed=0), ((0.0, 0.0, 0.0), (0.0, 0.0, 0.0)), "cpu", "fp32")
+    scorer._model = graphs.Recorded(plain)
+    batches = {tiles: pair(tiles, 3, 1, 1) for tiles in (16, 8, 32)}
+    assert (scorer(*batches[16]).change == 0.5).all()
+    assert alive == {16}
+    assert (scorer(*batches[8]).change > 0.99).all()
+    assert alive == set()
+    assert (scorer(*batches[16]).change > 0.99).all()
     with pytest.raises(torch.OutOfMemoryError):
-        recorded(*batches[32])
-    assert (recorded(*batches[8]), alive) == (8, {8})
+        scorer(*batches[32])

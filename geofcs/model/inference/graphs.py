@@ -15,7 +15,7 @@ WARM_UPS = 2
 
 
 class Recorded:
-    """A model on a GPU, recorded once per input shape.
+    """A model on a GPU, recorded once per input shape, until memory is short.
 
     A result is overwritten by the next call of the same shape: use it up, or copy it, before.
     """
@@ -23,28 +23,19 @@ class Recorded:
     def __init__(self, model: Callable[[Tensor, Tensor], Logits]) -> None:
         self._model = model
         self._recordings: dict[torch.Size, _Recording] = {}
+        self.records = True
 
     def __call__(self, t1: Tensor, t2: Tensor) -> Logits:
         """The model's logits for two batches (b, 3, h, w) of one shape."""
+        if not self.records:
+            return self._model(t1, t2)
         if t1.shape not in self._recordings:
-            self._recordings[t1.shape] = self._recorded(t1, t2)
+            self._recordings[t1.shape] = _Recording(self._model, t1, t2)
         return self._recordings[t1.shape](t1, t2)
 
-    def _recorded(self, t1: Tensor, t2: Tensor) -> _Recording:
-        """A recording; where memory is too short for one more, those of other shapes are forgotten first.
-
-        Each keeps all memory that a call takes. A batch is halved for want of it: what it took must not be in the way.
-        """
-        try:
-            return _Recording(self._model, t1, t2)
-        except torch.OutOfMemoryError:
-            if not self._recordings:
-                raise
-        self.forget()
-        return _Recording(self._model, t1, t2)
-
-    def forget(self) -> None:
-        """Give back the memory of all recordings."""
+    def stop_recording(self) -> None:
+        """Give back what recordings keep, all the memory that a call takes, and call the model itself from now on."""
+        self.records = False
         torch.cuda.synchronize()  # the last replay of one of them may be under way
         self._recordings.clear()
         torch.cuda.empty_cache()
