@@ -19,7 +19,10 @@ def optimiser(train: TrainConfig, parameters: Iterable[Parameter]) -> Optimizer:
 
 
 def _adamw(train: TrainConfig, parameters: Iterable[Parameter]) -> Optimizer:
-    return AdamW(parameters, lr=train.lr, weight_decay=train.weight_decay)
+    """On a GPU in one call for all of them, as benchmarks time it."""
+    changed = list(parameters)
+    fused = True if all(each.is_cuda for each in changed) else None
+    return AdamW(changed, lr=train.lr, weight_decay=train.weight_decay, fused=fused)
 
 
 def _sgd(train: TrainConfig, parameters: Iterable[Parameter]) -> Optimizer:
