@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import warnings
 from collections.abc import Callable, Iterable, Iterator
@@ -29,8 +30,9 @@ ATTRIBUTES = [name for name in SCHEMA.names if name not in ("fid", GEOMETRY)]
 SIDE_FILES = ("-journal", "-wal", "-shm", ".aux.xml")
 """What may lie beside an old file of the same name; SQLite would play an old journal back into the new file."""
 
-WRITER_SETTINGS = {"OGR_SQLITE_SYNCHRONOUS": "OFF", "OGR_SQLITE_JOURNAL": "MEMORY"}
-"""The file is worth nothing until it is complete, so SQLite need not protect it on the way; it is synced at the end."""
+WRITER_SETTINGS = {"OGR_SQLITE_SYNCHRONOUS": "OFF", "OGR_SQLITE_JOURNAL": "MEMORY", "CPL_LOG": os.devnull}
+"""The file is worth nothing until it is complete, so SQLite need not protect it on the way; it is synced at the end.
+What GDAL says while it closes a file that is lost already would be printed beside our line: it goes nowhere."""
 
 Tables = Callable[[], dict[str, pd.DataFrame]]
 

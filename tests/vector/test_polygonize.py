@@ -17,9 +17,13 @@ from affine import Affine
 from rasterio.crs import CRS
 
 from geofcs.classes import BINARY, LANDSAT, SECOND, ClassScheme, LandCover
+from geofcs.grid import Grid
 from geofcs.vector import polygonize
-from geofcs.vector.features import SCHEMA
-from tests.vector.rasters import Codes, comparable, regions_at_once, write_raster
+from geofcs.vector.features import SCHEMA, FeatureMaker
+from geofcs.vector.regions import Regions
+from geofcs.vector.rings import Polygons
+from geofcs.vector.write import write_features
+from tests.vector.rasters import TEN_METRES, UTM, Codes, comparable, regions_at_once, write_raster
 
 COLUMNS = [name for name in SCHEMA.names if name not in ("fid", "geom")]
 TREE_TO_BUILDING = int(SECOND.encode(3, 5))
@@ -272,3 +276,24 @@ def test_a_geopackage_is_sound_indexed_and_coloured(tmp_path: Path) -> None:
     fill = next(each for each in qml.iter("symbol") if each.get("name") == symbol)
     colour = SECOND.transitions[TREE_TO_BUILDING - 1].colour
     assert fill.find(".//Option[@name='color']").get("value") == ",".join(map(str, (*colour, 255)))  # type: ignore[union-attr]
+
+
+def test_whatever_classes_are_called_the_columns_are_the_same_and_ids_have_64_bits(tmp_path: Path) -> None:
+    """Of a raster with more pixels than 32 bits count, and classes called like columns."""
+    scheme = ClassScheme("fid", tuple(LandCover(name, (0, 0, 0)) for name in ("fid", "geom", "code", "ogc_fid")))
+    grid = Grid(UTM, TEN_METRES, 100_000, 100_000)
+    last = 100_000**2 - 1
+    region = Regions(*(np.array([value]) for value in (scheme.encode(1, 2), last, last, 1, 100.0, 60, 1)))
+    corners = np.array([[99_999, 99_999], [100_000, 99_999], [100_000, 100_000], [99_999, 100_000], [99_999, 99_999]])
+    square = Polygons(corners, np.array([0, 5]), np.array([0, 1]), np.array([0]), np.array([1]))
+    maker = FeatureMaker(grid, scheme, None, None)
+    assert write_features(tmp_path / "x.gpkg", [maker.features(region, square)], dict, UTM, "2020-01-01T00:00:00.000Z")
+    with sqlite3.connect(tmp_path / "x.gpkg") as database:
+        columns = {name: kind for _, name, kind, *_ in database.execute("PRAGMA table_info(changes)")}
+        (row,) = database.execute("SELECT fid, region, from_class, to_class FROM changes")
+    assert columns == {
+        "fid": "INTEGER", "geom": "POLYGON", "code": "MEDIUMINT", "from_class": "TEXT", "to_class": "TEXT",
+        "area_m2": "REAL", "pixels": "INTEGER", "mean_probability": "REAL", "date_t1": "TEXT", "date_t2": "TEXT",
+        "region": "INTEGER",
+    }  # fmt: skip
+    assert row == (last + 1, last + 1, "fid", "geom")
