@@ -158,6 +158,8 @@ def serve(descriptor: int) -> None:
     wanted, part = connection.recv()
     tell = _Telling(connection)
     with Making(wanted) as making:
+        if connection.poll():  # the run may be gone since it began this process, and another be writing there
+            _hear(connection, making)
         threading.Thread(target=_listen, args=(connection, making), daemon=True).start()
         try:
             if part == Part.RASTERS:
@@ -186,16 +188,21 @@ def _polygons(making: Making, tell: _Telling) -> None:
 
 
 def _listen(connection: Connection, making: Making) -> None:
+    while _hear(connection, making) != Word.ABANDON:
+        pass
+
+
+def _hear(connection: Connection, making: Making) -> Word:
     """Pass on what the run says. Where it ended without a word, another may have taken its place: leave at once."""
-    while True:
-        try:
-            word = connection.recv()
-        except (EOFError, OSError):
-            os._exit(ComputeError.exit_code)
-        if word == Word.ABANDON:
-            making.give_up()
-            return
+    try:
+        word: Word = connection.recv()
+    except (EOFError, OSError):
+        os._exit(ComputeError.exit_code)
+    if word == Word.ABANDON:
+        making.give_up()
+    else:
         making.all_strips_are_there()
+    return word
 
 
 class _Telling:

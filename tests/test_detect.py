@@ -391,16 +391,10 @@ def test_a_run_that_is_stopped_while_it_makes_its_products_goes_on(
 ) -> None:
     request = material.request(tmp_path / "out", landcover=True)
     with pytest.raises(StoppedError):
-        detect(request, Silent(), asked_after(20))
+        detect(request, Silent(), lambda: any((tmp_path / "out.partial" / "strips").rglob("*.tif")))
     assert sorted(path.name for path in (tmp_path / "out.partial").iterdir()) == ["plan.json", "strips"]
     detect(request, Silent())
     assert raster_hashes(tmp_path / "out") == raster_hashes(undisturbed)
-
-
-def asked_after(times: int) -> Callable[[], bool]:
-    """A wish to stop once it was asked for so often."""
-    asked = iter(range(times))
-    return lambda: next(asked, None) is None
 
 
 @pytest.mark.usefixtures("meanwhile")
@@ -419,3 +413,54 @@ def test_what_goes_wrong_with_polygons_is_told_when_the_strips_are_safe(
         detect(material.request(tmp_path / "out", landcover=True, max_polygons=1), Silent())
     detect(material.request(tmp_path / "out", landcover=True), Silent())
     assert raster_hashes(tmp_path / "out") == raster_hashes(undisturbed)
+
+
+MEANWHILE = (
+    "import geofcs.run; geofcs.run._computes_elsewhere = lambda _plan: True; from geofcs.cli import main; main()"
+)
+"""The command, as it is where a GPU computes tiles."""
+
+
+def meanwhile_command(material: Material, out: Path) -> list[str]:
+    return [sys.executable, "-c", MEANWHILE, *command(material, out)[3:]]
+
+
+def makers() -> list[psutil.Process]:
+    """Processes that make products."""
+    return [
+        each
+        for each in psutil.process_iter(["cmdline"])
+        if any("geofcs.meanwhile" in word for word in each.info["cmdline"] or ())
+    ]
+
+
+def test_an_interrupt_ends_the_processes_that_make_products_too(material: Material, tmp_path: Path) -> None:
+    process = subprocess.Popen(meanwhile_command(material, tmp_path / "out"), stderr=subprocess.PIPE, text=True)
+    wait_for(lambda: len(makers()) == 2, or_end_of=process)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate()
+    assert process.returncode == 130
+    assert "Traceback" not in said
+    assert not makers()
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+def test_kills_while_products_are_made_meanwhile_change_no_byte(
+    material: Material, undisturbed: Path, tmp_path: Path
+) -> None:
+    """Twenty first attempts, each killed at another moment, and the same command again."""
+    moments, kills = random.Random(6), 0
+    while kills < 20:
+        out = tmp_path / "out"
+        process = subprocess.Popen(meanwhile_command(material, out), text=True)
+        wait_for(lambda: len(makers()) == 2, or_end_of=process)
+        time.sleep(moments.uniform(0, 4))
+        process.kill()
+        kills += process.wait() != 0
+        subprocess.run([*meanwhile_command(material, out), "--overwrite"], check=True)
+        assert raster_hashes(out) == raster_hashes(undisturbed)
+        psutil.wait_procs(makers(), 10)  # of a killed run, which may have begun them a moment before
+        assert not makers()
+        shutil.rmtree(out)
+        assert not list(tmp_path.iterdir())
