@@ -23,7 +23,7 @@ from geofcs.tiles import Block, Lattice
 
 CHECKSUM_TAG = "GEOFCS_CRC32"
 REMARK_TAG = "GEOFCS_REMARK"
-BLOCK_WIDTH, BLOCK_HEIGHT = 1024, 64
+BLOCK_WIDTH, BLOCK_HEIGHT = 256, 128
 """What of a strip is decoded at once, in pixels: those who read it want some columns of it."""
 
 Layers = npt.NDArray[Any]
@@ -71,15 +71,16 @@ class Mosaic:
     def read(self, bands: Sequence[int], rows: slice, cols: slice, dtype: npt.DTypeLike) -> Layers:
         """Pixels (bands, h, w) of some rows and columns. Raises `VerificationError` if a strip cannot be read."""
         pixels = np.empty((len(bands), rows.stop - rows.start, cols.stop - cols.start), dtype)
-        for strip in self.strips:
-            there = strip.within(rows, cols)
-            if there[0].start < there[0].stop and there[1].start < there[1].stop:
-                into = tuple(
-                    slice(each.start - whole.start, each.stop - whole.start)
-                    for each, whole in zip(there, (rows, cols), strict=True)
-                )
-                self.wait(self.folder / strip.name)
-                pixels[:, *into] = _read_part(self.folder / strip.name, strip, bands, *there)
+        with gdal_settings():
+            for strip in self.strips:
+                there = strip.within(rows, cols)
+                if there[0].start < there[0].stop and there[1].start < there[1].stop:
+                    into = tuple(
+                        slice(each.start - whole.start, each.stop - whole.start)
+                        for each, whole in zip(there, (rows, cols), strict=True)
+                    )
+                    self.wait(self.folder / strip.name)
+                    pixels[:, *into] = _read_part(self.folder / strip.name, strip, bands, *there)
         return pixels
 
 
@@ -87,7 +88,7 @@ def _read_part(path: Path, strip: Strip, bands: Sequence[int], rows: slice, cols
     height, width = rows.stop - rows.start, cols.stop - cols.start
     window = Window(cols.start - strip.left, rows.start - strip.top, width, height)
     try:
-        with gdal_settings(), rasterio.open(path, driver="GTiff") as file:
+        with rasterio.open(path, driver="GTiff") as file:
             return np.asarray(file.read(bands, window=window))
     except RasterioError as error:
         raise _unreadable(path, error) from error
