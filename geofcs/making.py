@@ -15,7 +15,8 @@ import numpy as np
 from geofcs.classes import NO_CHANGE, PERCENT_NODATA, ClassScheme
 from geofcs.errors import StoppedError
 from geofcs.grid import Grid
-from geofcs.raster import Begun, Product, products_begun
+from geofcs.product import Product
+from geofcs.raster import Begun, products_begun
 from geofcs.strips import Mosaic
 from geofcs.vector import PolygonCounts, polygons_of
 from geofcs.vector.source import Pixels, framed

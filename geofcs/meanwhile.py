@@ -18,7 +18,7 @@ from typing import Any
 
 from geofcs.errors import ComputeError, GeofcsError
 from geofcs.making import Making, Wanted
-from geofcs.raster import Product
+from geofcs.product import Product
 from geofcs.vector import PolygonCounts
 
 SECONDS_TO_END = 10.0

@@ -22,7 +22,7 @@ from geofcs.meanwhile import MadeMeanwhile, making_meanwhile
 from geofcs.model.shipped import said_of_shipped
 from geofcs.oddities import Oddities
 from geofcs.plan import DetectPlan, DetectRequest
-from geofcs.raster import Product, products_of
+from geofcs.product import Product, products_of
 from geofcs.records import fingerprint
 from geofcs.report import versions
 from geofcs.schedule import Outcome

@@ -12,7 +12,8 @@ from rasterio.crs import CRS
 from geofcs.classes import SECOND
 from geofcs.grid import Grid
 from geofcs.journal import Journal
-from geofcs.raster import Product, products_of, write_products
+from geofcs.product import Product, products_of
+from geofcs.raster import write_products
 from geofcs.strips import Mosaic, strips_of, write_strip
 from geofcs.tiles import Lattice
 from geofcs.vector import polygonize

@@ -16,7 +16,7 @@ from geofcs.classes import SECOND
 from geofcs.errors import ComputeError, VerificationError
 from geofcs.making import Count, Making, Wanted
 from geofcs.meanwhile import MadeMeanwhile, Maker, making_meanwhile
-from geofcs.raster import products_of
+from geofcs.product import products_of
 from geofcs.strips import Mosaic, Strip, strips_of, write_strip
 from geofcs.tiles import Lattice
 from tests import outputs

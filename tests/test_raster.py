@@ -13,14 +13,15 @@ import rasterio.shutil
 from affine import Affine
 from rasterio.crs import CRS
 
-from geofcs import raster
+from geofcs import product as product_file
 from geofcs.classes import BINARY, CLASSES_TAG, LANDSAT, SECOND, ClassScheme, LandCover, scheme_from_json
 from geofcs.errors import OutputError, VerificationError
 from geofcs.gdal import gdal_settings
 from geofcs.grid import Grid
 from geofcs.overviews import INTERNAL_TILE
+from geofcs.product import Product, products_of
 from geofcs.pyramid import CELL, Pyramid
-from geofcs.raster import Product, products_of, write_products
+from geofcs.raster import write_products
 from geofcs.strips import Mosaic, Strip, strips_of, write_strip
 from geofcs.tiles import Lattice
 from tests.vector.test_bad_input import files_of_at_most
@@ -106,7 +107,7 @@ def copied_by_the_driver(path: Path, product: Product, grid: Grid, scheme: Class
     with rasterio.open(path) as file:
         levels = len(file.overviews(1))
     plain = [_plain_copy(path, {}), *(_plain_copy(path, {"overview_level": level}) for level in range(levels))]
-    virtual = raster._described(product, grid, scheme, [])
+    virtual = product_file._described(product, grid, scheme, [])
     band = next(virtual.iter("VRTRasterBand"))
     for tag, source in (("SimpleSource", plain[0]), *(("Overview", each) for each in plain[1:])):
         element = ET.SubElement(band, tag)

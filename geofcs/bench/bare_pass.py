@@ -20,7 +20,7 @@ from rasterio.windows import Window
 
 from geofcs.classes import NO_CHANGE
 from geofcs.overviews import INTERNAL_TILE
-from geofcs.raster import PLAIN, SMOOTH
+from geofcs.product import PLAIN, SMOOTH
 
 ROWS_AT_ONCE = 512
 SCENES = ("t1.tif", "t2.tif")
