@@ -151,6 +151,7 @@ def test_what_cannot_be_timed_is_said(request_of: object, said: str) -> None:
         request_of()  # type: ignore[operator]
 
 
+@pytest.mark.long
 def test_a_run_with_a_model_is_held_against_the_model_by_itself() -> None:
     said: list[str] = []
     times = time_with_model(Setting("pico", 64, 2, "fp32"), 600, 1, Clock("cpu", 2), said.append)

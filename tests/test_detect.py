@@ -154,11 +154,12 @@ def command(material: Material, out: Path) -> list[str]:
     ]
 
 
-def test_ten_kills_and_restarts_change_no_byte(material: Material, undisturbed: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("count", [3, pytest.param(10, marks=pytest.mark.long)])
+def test_kills_and_restarts_change_no_byte(material: Material, undisturbed: Path, tmp_path: Path, count: int) -> None:
     out = tmp_path / "out"
     moments = random.Random(5)
     kills = 0
-    while kills < 10:
+    while kills < count:
         process = subprocess.Popen(command(material, out), text=True)
         strips = out.with_name("out.partial") / "strips"
         wait_for(strips.exists, or_end_of=process)

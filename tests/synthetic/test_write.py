@@ -138,6 +138,7 @@ def test_an_unknown_scheme_is_refused(tmp_path: Path) -> None:
     assert isinstance(done.exception, InputError)
 
 
+@pytest.mark.long
 def test_memory_does_not_grow_with_the_height(tmp_path: Path) -> None:
     """Linux reports the peak in kilobytes."""
     pytest.importorskip("resource")

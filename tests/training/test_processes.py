@@ -98,6 +98,7 @@ def test_two_devices_compute_what_two_accumulated_steps_compute_on_one(whole: Pa
         )
 
 
+@pytest.mark.long
 def test_two_processes_validate_three_pairs_as_one_does(whole: Path) -> None:
     job = job_alone(tiny(*DIVIDED))
     job.judged.load_state_dict(load_weights(whole / "last.safetensors").model.state_dict())
