@@ -62,11 +62,6 @@ class Wanted:
     polygons: Mapping[str, Any]
     """Options of `polygons_of`."""
 
-    @property
-    def pixels(self) -> int:
-        """Of the grid."""
-        return self.grid.height * self.grid.width
-
 
 class Making:
     """Rasters and polygons on their way. What is not asked for by the end of the context comes to nothing."""
@@ -114,7 +109,7 @@ class Making:
     def finish_rasters(
         self, products: Sequence[Product], progress: Callable[[int], None], finished: Callable[[Product], None]
     ) -> None:
-        """Write and compare these, as `write_products` says: those that were begun, if any were."""
+        """Write and compare these, as `Begun.finish` says: those that were begun, if any were."""
         if self._rasters is None:
             self.begin_rasters(products)
         assert self._rasters is not None, "just begun"

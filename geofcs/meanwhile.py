@@ -28,7 +28,6 @@ SECONDS_OF_A_TURN = 0.0005
 """For which one thread keeps the interpreter while others want it: they compress and sum up mostly, without it, and
 Python's own five milliseconds are longer than most of what they then do with it."""
 
-
 NICENESS = 5
 """By how much the processes stand back: what feeds a GPU goes before."""
 
@@ -80,7 +79,7 @@ class MadeMeanwhile:
     def finish_rasters(
         self, products: Sequence[Product], progress: Callable[[int], None], finished: Callable[[Product], None]
     ) -> None:
-        """Have all of them written and compared, as `write_products` says."""
+        """Have all of them written and compared, as `Begun.finish` says."""
         self._rasters.await_done(progress, lambda number: finished(products[number]))
 
     def finish_polygons(self, progress: Callable[[int], None]) -> PolygonCounts:

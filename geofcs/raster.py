@@ -27,31 +27,15 @@ from geofcs.strips import Mosaic, Strip, is_band, read_band
 from geofcs.tiles import even_cuts
 
 
-def write_products(
-    folder: Path,
-    products: Sequence[Product],
-    mosaic: Mosaic,
-    grid: Grid,
-    scheme: ClassScheme,
-    progress: Callable[[int], None],
-    finished: Callable[[Product], None],
-    threads: int = 1,
-) -> None:
-    """Write each product into `folder` as a COG, decode all of it and compare with the strips, overviews with theirs.
-
-    In so many threads; the bytes are the same. `progress` is told of pixels written and compared, `finished` of a
-    product that is complete, in the calling thread. Raises `OutputError` when a file cannot be written and
-    `VerificationError` when one does not hold what it should.
-    """
-    with products_begun(folder, products, mosaic, grid, scheme, threads) as begun:
-        begun.finish(progress, finished)
-
-
 @contextmanager
 def products_begun(
     folder: Path, products: Sequence[Product], mosaic: Mosaic, grid: Grid, scheme: ClassScheme, threads: int
 ) -> Iterator[Begun]:
-    """The same in two parts: tiles are compressed from now on, as strips come; the rest is to be asked for."""
+    """Products on their way into `folder`, in so many threads; the bytes are the same.
+
+    Tiles are compressed from now on, as strips come; the rest is to be asked for. Raises `OutputError` when a file
+    cannot be written.
+    """
     with ExitStack() as stack:
         pyramids = [stack.enter_context(_pyramid_of(folder / each.file_name, each, grid)) for each in products]
         pool = stack.enter_context(_working(threads))
@@ -98,7 +82,12 @@ class Begun:
     pixels: int
 
     def finish(self, progress: Callable[[int], None], finished: Callable[[Product], None]) -> None:
-        """Write and compare them, as `write_products` says."""
+        """Write each as a COG, decode all of it and compare with the strips, overviews with theirs.
+
+        `progress` is told of pixels written and compared, `finished` of a product that is complete, in the calling
+        thread. Raises `OutputError` when a file cannot be written and `VerificationError` when one does not hold what
+        it should.
+        """
         with ThreadPoolExecutor(max(1, len(self.making)), "geofcs-products") as pool:
             writing = {pool.submit(each.finish, self.cells): each.product for each in self.making}
             try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -9,17 +10,32 @@ import numpy as np
 from affine import Affine
 from rasterio.crs import CRS
 
-from geofcs.classes import SECOND
+from geofcs.classes import SECOND, ClassScheme
 from geofcs.grid import Grid
 from geofcs.journal import Journal
 from geofcs.product import Product, products_of
-from geofcs.raster import write_products
+from geofcs.raster import products_begun
 from geofcs.strips import Mosaic, strips_of, write_strip
 from geofcs.tiles import Lattice
 from geofcs.vector import polygonize
 
 GRID = Grid(CRS.from_epsg(32631), Affine(0.5, 0, 500_000, 0, -0.5, 4_600_000), 600, 700)
 PLAN = {"tile": 256}
+
+
+def write_products(
+    folder: Path,
+    products: Sequence[Product],
+    mosaic: Mosaic,
+    grid: Grid,
+    scheme: ClassScheme,
+    progress: Callable[[int], None],
+    finished: Callable[[Product], None],
+    threads: int = 1,
+) -> None:
+    """Write and compare products whose strips are all there."""
+    with products_begun(folder, products, mosaic, grid, scheme, threads) as begun:
+        begun.finish(progress, finished)
 
 
 def write_output(out: Path) -> None:

@@ -21,9 +21,9 @@ from geofcs.grid import Grid
 from geofcs.overviews import INTERNAL_TILE
 from geofcs.product import Product, products_of
 from geofcs.pyramid import CELL, Pyramid
-from geofcs.raster import write_products
 from geofcs.strips import Mosaic, Strip, strips_of, write_strip
 from geofcs.tiles import Lattice
+from tests.outputs import write_products
 from tests.vector.test_bad_input import files_of_at_most
 
 GRID = Grid(CRS.from_epsg(32631), Affine(0.5, 0, 500_000, 0, -0.5, 4_600_000), 700, 1100)
