@@ -103,7 +103,7 @@ def test_without_nvcc_the_kernels_are_compiled_once_and_kept(tmp_path: Path, mon
 @pytest.mark.timeout(300)
 def test_the_cuda_sources_compile_for_the_oldest_and_a_recent_architecture(tmp_path: Path) -> None:
     targets = [f"-gencode=arch=compute_{n},code=sm_{n}" for n in (80, 90)]
-    command = ["nvcc", "-std=c++17", "-fatbin", "-Werror=all-warnings", "-DGEOFCS_ONLY=0", *targets]
+    command = ["nvcc", "-std=c++17", "-fatbin", "-Werror=all-warnings", "-DGEOFCS_ONLY=0", "--threads=2", *targets]
     done = subprocess.run(
         [*command, "-o", tmp_path / "kernels.fatbin", images.SOURCES / "kernels.cu"], capture_output=True, text=True
     )

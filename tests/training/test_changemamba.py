@@ -29,7 +29,8 @@ def model_config(weights: Path | None, **changes: object) -> ModelConfig:
 
 
 def same(a: nn.Module, b: nn.Module) -> bool:
-    return all(torch.equal(x, b.state_dict()[name]) for name, x in a.state_dict().items())
+    first, second = a.state_dict(), b.state_dict()
+    return all(torch.equal(x, second[name]) for name, x in first.items())
 
 
 @pytest.fixture(scope="module")

@@ -37,7 +37,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def same(a: nn.Module, b: nn.Module) -> bool:
-    return all(torch.equal(x, b.state_dict()[name]) for name, x in a.state_dict().items())
+    first, second = a.state_dict(), b.state_dict()
+    return all(torch.equal(x, second[name]) for name, x in first.items())
 
 
 def test_without_weights_everything_is_fresh_and_follows_from_the_seed() -> None:
