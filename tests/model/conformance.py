@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,13 @@ def manifest(name: str) -> dict[str, tuple[int, ...]]:
 def published_weight(name: str, shape: tuple[int, ...]) -> Tensor:
     """The conformance value of a published tensor."""
     return torch.from_numpy(np.asarray(fill.weight(name, shape)))
+
+
+def published_weights(checkpoint: str) -> dict[str, Tensor]:
+    """The tensors of a published checkpoint with conformance values, drawn on all cores: up to 200 million numbers."""
+    shapes = manifest(checkpoint)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return dict(zip(shapes, pool.map(published_weight, shapes, shapes.values()), strict=True))
 
 
 def fill_block(

@@ -26,7 +26,16 @@ from geofcs.model.relations import DateRelations, interleaved, side_by_side, sta
 from geofcs.model.sizes import changemamba
 from geofcs.model.weights import WeightsInfo, load_weights, save_weights
 from tests.model import fill
-from tests.model.conformance import DATA, assert_close, case, drawn, fill_block, manifest, published_weight
+from tests.model.conformance import (
+    DATA,
+    assert_close,
+    case,
+    drawn,
+    fill_block,
+    manifest,
+    published_weight,
+    published_weights,
+)
 
 SMALL = ChangeMambaConfig(EncoderConfig(8, (1, 1, 1, 1)), classes=5, decoder_width=16)
 BLOCK = BlockConfig(width=32, scan_width=64, hidden=128, drop_path=0.1)
@@ -58,7 +67,7 @@ def test_every_name_of_todays_code_is_known_and_released_names_stay_as_they_are(
 
 def released(name: str) -> dict[str, Tensor]:
     """The tensors of a released checkpoint with conformance values."""
-    return {key: published_weight(key, shape) for key, shape in manifest(f"changemamba_{name}").items()}
+    return published_weights(f"changemamba_{name}")
 
 
 def assert_published_numbers(model: ChangeModel, name: str) -> None:

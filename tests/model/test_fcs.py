@@ -21,7 +21,7 @@ from geofcs.model.published import import_published, published_model, read_check
 from geofcs.model.sizes import ENCODERS, pico
 from geofcs.model.weights import load_weights
 from tests.model import fill
-from tests.model.conformance import assert_close, case, manifest, published_weight
+from tests.model.conformance import assert_close, case, published_weights
 
 SMALL = pico(classes=5, width=8, depths=(1, 1, 1, 1))
 
@@ -32,8 +32,7 @@ LINEARS = (".in_proj.weight", ".out_proj.weight", "fc1.weight", "fc2.weight")
 def write_checkpoint(path: Path, name: str, prefix: str = "", *, linears_as_convolutions: bool = False) -> None:
     """A .pth file with the tensors of a released checkpoint."""
     tensors = {}
-    for key, shape in manifest(name).items():
-        tensor = published_weight(key, shape)
+    for key, tensor in published_weights(name).items():
         if linears_as_convolutions and key.endswith(
             (".in_proj.weight", ".out_proj.weight", "fc1.weight", "fc2.weight")
         ):

@@ -30,7 +30,7 @@ from geofcs.model.published import published_model
 from geofcs.model.sizes import pico
 from geofcs.scoring import ModelScorer
 from tests.model import fill
-from tests.model.conformance import assert_close, case, manifest, published_weight
+from tests.model.conformance import assert_close, case, published_weights
 
 on_gpu = pytest.mark.skipif(choice_for("cuda").kernels is None, reason=choice_for("cuda").reason)
 DEVICES = ["cpu", pytest.param("cuda", marks=on_gpu)]
@@ -63,8 +63,7 @@ def trained_a_little(config: ChangeConfig, device: str = "cpu") -> ChangeModel:
 
 def released(keys: str, scheme: ClassScheme, name: str) -> tuple[ChangeModel, list[Tensor]]:
     """A released model with conformance weights, and the images of its case, which are normalised already."""
-    state = {key: published_weight(key, shape) for key, shape in manifest(keys).items()}
-    model, _ = published_model("checkpoint.pth", state, scheme)  # type: ignore[arg-type]
+    model, _ = published_model("checkpoint.pth", published_weights(keys), scheme)  # type: ignore[arg-type]
     model.normalise = Normalise((Normalisation((0, 0, 0), (1, 1, 1)),) * 2)
     batch, bands, height, width = (int(n) for n in case(f"model_{name}")["shape"])
     return model.eval(), [

@@ -96,9 +96,8 @@ def with_cells(pair: ScenePair, height: int, width: int) -> ScenePair:
     return replace(pair, t2=replace(pair.t2, placement=placement))
 
 
-@settings(max_examples=60, deadline=None)
-@given(data=st.data())
-def test_windows_are_cut_from_the_whole_to_the_last_bit(folder: Path, data: st.DataObject) -> None:
+def check_a_window(folder: Path, data: st.DataObject) -> None:
+    """Any window of any pair is that part of the whole."""
     name = data.draw(st.sampled_from(sorted(SOURCES)))
     dtype = data.draw(st.sampled_from(["uint8", "uint16", "float32"]))
     resampling = data.draw(st.sampled_from([None, *RESAMPLINGS]))
@@ -116,13 +115,39 @@ def test_windows_are_cut_from_the_whole_to_the_last_bit(folder: Path, data: st.D
     assert part.valid.tobytes() == whole.valid[cut].tobytes()
 
 
+@settings(max_examples=30, deadline=None)
+@given(data=st.data())
+def test_windows_are_cut_from_the_whole_to_the_last_bit(folder: Path, data: st.DataObject) -> None:
+    check_a_window(folder, data)
+
+
+@pytest.mark.long
+@settings(max_examples=600, deadline=None)
+@given(data=st.data())
+def test_many_windows_are_cut_from_the_whole_to_the_last_bit(folder: Path, data: st.DataObject) -> None:
+    check_a_window(folder, data)
+
+
+@pytest.fixture(scope="module")
+def waves(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A pair's first scene, and second ones on other grids, larger than a cell."""
+    folder, pixels = tmp_path_factory.mktemp("waves"), smooth((900, 1900))
+    write(folder / "t1.tif", noise((300, 700)))
+    for name in CUT_IN_CELLS:
+        crs, transform = SOURCES[name]
+        write(folder / f"{name}.tif", pixels, transform, crs)
+    return folder
+
+
+CUT_IN_CELLS = ("rotated", "finer", "coarser", "degrees")
+
+
 @pytest.mark.parametrize("resampling", RESAMPLINGS)
-@pytest.mark.parametrize("name", ["rotated", "finer", "coarser", "degrees"])
-def test_cells_join_without_a_seam(name: str, resampling: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", CUT_IN_CELLS)
+def test_cells_join_without_a_seam(name: str, resampling: str, waves: Path) -> None:
     """All at once, with exact coordinates, GDAL makes the same of it to a grey value; there are six cells or more."""
-    crs, transform = SOURCES[name]
-    t2 = write(tmp_path / "t2.tif", smooth((900, 1900)), transform, crs)
-    pair = plan(write(tmp_path / "t1.tif", noise((300, 700))), t2, scale="0,255", resampling=resampling)
+    t2 = f"{waves}/{name}.tif"
+    pair = plan(f"{waves}/t1.tif", t2, scale="0,255", resampling=resampling)
     placement, grid = pair.t2.placement, pair.grid
     assert isinstance(placement, Warp)
     assert grid.height > 2 * placement.cell_height and grid.width > placement.cell_width

@@ -59,15 +59,29 @@ def first_pixel(polygon: shapely.Polygon, shape: tuple[int, ...]) -> int:
 cuts = st.builds(Cut, most_vertices=st.integers(4, 60), cell=st.integers(3, 40))
 
 
-@settings(max_examples=60, deadline=None)
-@given(random_rasters(), random_rasters(), cuts)
-def test_pieces_are_the_region_however_the_raster_is_cut(
-    raster: tuple[Codes, int], other: tuple[Codes, int], cut: Cut
-) -> None:
+def check_both_ways(raster: tuple[Codes, int], other: tuple[Codes, int], cut: Cut) -> None:
+    """Block by block and at once."""
     codes, side = raster
     percent = np.resize(other[0], codes.shape)
     whole_at_once = check(codes, max(codes.shape), cut, percent)
     assert [same(each) for each in check(codes, side, cut, percent)] == [same(each) for each in whole_at_once]
+
+
+@settings(max_examples=20, deadline=None)
+@given(random_rasters(), random_rasters(), cuts)
+def test_pieces_are_the_region_however_the_raster_is_cut(
+    raster: tuple[Codes, int], other: tuple[Codes, int], cut: Cut
+) -> None:
+    check_both_ways(raster, other, cut)
+
+
+@pytest.mark.long
+@settings(max_examples=500, deadline=None)
+@given(random_rasters(), random_rasters(), cuts)
+def test_pieces_of_many_random_rasters_do_not_depend_on_how_these_are_cut(
+    raster: tuple[Codes, int], other: tuple[Codes, int], cut: Cut
+) -> None:
+    check_both_ways(raster, other, cut)
 
 
 def same(region: Found) -> tuple[object, ...]:
