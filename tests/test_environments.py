@@ -16,8 +16,10 @@ import numpy as np
 import pytest
 import rasterio
 import torch
+from typer.testing import CliRunner
 
 from geofcs.classes import SECOND
+from geofcs.cli.app import app
 from geofcs.model import kernels
 from geofcs.model.build import build
 from geofcs.model.sizes import pico
@@ -61,12 +63,15 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def words(scenes: Path, out: Path, device: str) -> list[str]:
+    """`geofcs detect` as it is typed, after the first word."""
+    given = ["detect", *map(str, (scenes / "t1.tif", scenes / "t2.tif", "-o", out)), "--landcover"]
+    return [*given, "--weights", str(scenes / "untrained.safetensors"), "--device", device, "--precision", "fp32"]
+
+
 def detect(python: Path | str, scenes: Path, out: Path, device: str = "cpu") -> Run:
     """`geofcs detect` by an interpreter."""
-    command = [str(python), "-m", "geofcs", "detect", *map(str, (scenes / "t1.tif", scenes / "t2.tif", "-o", out))]
-    command += ["--weights", str(scenes / "untrained.safetensors"), "--landcover"]
-    command += ["--device", device, "--precision", "fp32"]
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = subprocess.run([str(python), "-m", "geofcs", *words(scenes, out, device)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return Run(out, done.stderr)
 
@@ -74,7 +79,10 @@ def detect(python: Path | str, scenes: Path, out: Path, device: str = "cpu") -> 
 @pytest.fixture(scope="session")
 def reference(scenes: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """The run of the environment that the tests run in, on the CPU, with kernels if they are built here."""
-    return detect(sys.executable, scenes, tmp_path_factory.mktemp("reference") / "out")
+    out = tmp_path_factory.mktemp("reference") / "out"
+    done = CliRunner().invoke(app, words(scenes, out, "cpu"), catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    return Run(out, done.output)
 
 
 @pytest.fixture

@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -109,16 +111,29 @@ def test_libraries_are_imported_where_they_belong(path: Path) -> None:
         assert top_name(path) in ONLY_IN.get(library, {top_name(path)}), f"{path.name} imports {target}"
 
 
-@pytest.mark.parametrize(
-    ("statement", "absent"),
-    [
-        ("import geofcs.cli", {"torch", "dask", "distributed", "numpy", "rasterio"}),
-        ("import geofcs.model.fcs, geofcs.model.weights", {"rasterio", "dask", "distributed", "pyogrio"}),
-        ("import geofcs.training.train, geofcs.training.worlds", {"rasterio", "dask", "distributed", "pyogrio"}),
-        ("import geofcs.synthetic", {"rasterio", "dask", "distributed", "torch"}),
-    ],
-)
-def test_importing_loads_nothing_heavy(statement: str, absent: set[str]) -> None:
-    check = f"{statement}; import sys; print(*{absent!r} & set(sys.modules))"
-    loaded = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True).stdout.split()
-    assert not loaded
+WITHOUT = {
+    "import geofcs.cli": {"torch", "dask", "distributed", "numpy", "rasterio"},
+    "import geofcs.model.fcs, geofcs.model.weights": {"rasterio", "dask", "distributed", "pyogrio"},
+    "import geofcs.training.train, geofcs.training.worlds": {"rasterio", "dask", "distributed", "pyogrio"},
+    "import geofcs.synthetic": {"rasterio", "dask", "distributed", "torch"},
+}
+"""What a statement must not load."""
+
+
+@pytest.fixture(scope="module")
+def interpreters() -> Iterator[dict[str, subprocess.Popen[str]]]:
+    """One for each statement, which names what was loaded all the same; they are at it at the same time."""
+    with ExitStack() as processes:
+        started = {}
+        for statement, absent in WITHOUT.items():
+            check = f"{statement}; import sys; print(*{absent!r} & set(sys.modules))"
+            process = subprocess.Popen([sys.executable, "-c", check], stdout=subprocess.PIPE, text=True)
+            started[statement] = processes.enter_context(process)
+        yield started
+
+
+@pytest.mark.parametrize("statement", WITHOUT)
+def test_importing_loads_nothing_heavy(statement: str, interpreters: dict[str, subprocess.Popen[str]]) -> None:
+    loaded, _ = interpreters[statement].communicate()
+    assert interpreters[statement].returncode == 0
+    assert not loaded.split()

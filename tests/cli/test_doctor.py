@@ -6,7 +6,9 @@ import importlib.metadata
 import json
 import subprocess
 import sys
-from dataclasses import replace
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -152,18 +154,12 @@ def test_the_report_names_every_lack_and_its_cure(
     assert "not installed" in said
 
 
-def run(*arguments: str, before: str = "") -> subprocess.CompletedProcess[str]:
+def begun(before: str, *arguments: str) -> subprocess.Popen[str]:
     """`geofcs doctor` in a process of its own, after some Python."""
     command = (
         f"{before}\nimport sys; sys.argv = ['geofcs', 'doctor', *{arguments}]; from geofcs.cli import main; main()"
     )
-    return subprocess.run([sys.executable, "-c", command], capture_output=True, text=True)
-
-
-def test_json_is_one_object_with_everything() -> None:
-    done = run("--json", before="pass")
-    assert done.returncode == 0, done.stderr
-    assert set(json.loads(done.stdout)) == {*Findings.__dataclass_fields__, "cures"}
+    return subprocess.Popen([sys.executable, "-c", command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 # Not None in sys.modules: libraries look there for what is optional to them, and take what they find for a module.
@@ -178,27 +174,74 @@ sys.meta_path.insert(0, Absent)
 """
 
 
-@pytest.mark.parametrize("absent", ["rasterio", "torch", pytest.param("psutil", marks=pytest.mark.long)])
-def test_it_runs_where_something_is_missing_and_says_what_to_install(absent: str) -> None:
-    done = run(before=WITHOUT.format(name=absent))
+TORCH_ALONE = "import geofcs.doctor; geofcs.doctor.required_distributions = lambda: ['torch']\n"
+"""To import whatever else is required takes seconds, and kernels have nothing to do with it."""
+
+
+@dataclass(frozen=True)
+class Done:
+    """A command that has ended."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def ended(process: subprocess.Popen[str]) -> Done:
+    stdout, stderr = process.communicate()
+    return Done(process.returncode, stdout, stderr)
+
+
+@pytest.fixture(scope="module")
+def doctors() -> Iterator[dict[str, subprocess.Popen[str]]]:
+    """The command in several environments, at the same time: nearly all of their time is that of imports."""
+    started = {
+        "as it is": begun("pass", "--json"),
+        "no rasterio": begun(WITHOUT.format(name="rasterio")),
+        "no torch": begun(WITHOUT.format(name="torch")),
+        "no kernels": begun(TORCH_ALONE + "import sys; sys.modules['geofcs_kernels'] = None"),
+        "broken kernels": begun(TORCH_ALONE + "import sys; sys.modules['geofcs_kernels.layout'] = None"),
+    }
+    with ExitStack() as processes:
+        for process in started.values():
+            processes.enter_context(process)
+        yield started
+
+
+Doctors = dict[str, subprocess.Popen[str]]
+
+
+def test_json_is_one_object_with_everything(doctors: Doctors) -> None:
+    done = ended(doctors["as it is"])
+    assert done.returncode == 0, done.stderr
+    assert set(json.loads(done.stdout)) == {*Findings.__dataclass_fields__, "cures"}
+
+
+def check_missing(absent: str, done: Done) -> None:
+    """It runs and says what to install."""
     assert done.returncode == 3, done.stderr
     assert f"{absent} cannot be imported" in done.stdout
     assert "Traceback" not in done.stderr
 
 
-TORCH_ALONE = "import geofcs.doctor; geofcs.doctor.required_distributions = lambda: ['torch']\n"
-"""To import whatever else is required takes seconds, and kernels have nothing to do with it."""
+@pytest.mark.parametrize("absent", ["rasterio", "torch"])
+def test_it_runs_where_something_is_missing_and_says_what_to_install(absent: str, doctors: Doctors) -> None:
+    check_missing(absent, ended(doctors[f"no {absent}"]))
 
 
-def test_without_the_kernels_it_says_how_to_install_them() -> None:
-    block = "import sys; sys.modules['geofcs_kernels'] = None"
-    done = run(before=TORCH_ALONE + block)
+@pytest.mark.long
+def test_it_runs_where_nothing_tells_of_memory_and_says_what_to_install() -> None:
+    check_missing("psutil", ended(begun(WITHOUT.format(name="psutil"))))
+
+
+def test_without_the_kernels_it_says_how_to_install_them(doctors: Doctors) -> None:
+    done = ended(doctors["no kernels"])
     assert done.returncode == 0, done.stderr
     assert "pip install ./kernels" in done.stdout
     assert "RuntimeWarning" not in done.stderr
 
 
-def test_kernels_that_cannot_be_imported_are_a_finding() -> None:
-    done = run(before=TORCH_ALONE + "import sys; sys.modules['geofcs_kernels.layout'] = None")
+def test_kernels_that_cannot_be_imported_are_a_finding(doctors: Doctors) -> None:
+    done = ended(doctors["broken kernels"])
     assert done.returncode == 0, done.stderr
     assert "geofcs-kernels fails" in done.stdout

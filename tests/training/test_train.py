@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shutil
 from pathlib import Path
 
 import pytest
@@ -38,21 +39,35 @@ class Killed(BaseException):
     """A process that ends here."""
 
 
-@pytest.mark.parametrize("moment", [4, 7, 8, 9])
-def test_a_run_killed_while_it_saves_goes_on_to_the_same_bytes(
-    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: int
-) -> None:
-    folder, renames = tmp_path / "run", iter(range(1, 1000))
-    rename = durable.rename_synced
+MOMENTS = (4, 7, 8, 9)
+"""Which of a run's renames it is killed before."""
 
-    def killed(unfinished: Path, path: Path) -> None:
-        if next(renames) == moment:
+
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
+    """What a run that is killed at each of the moments leaves: copies of what one run has on disk there."""
+    home, renames = tmp_path_factory.mktemp("killed"), iter(range(1, 1000))
+    folder, rename = home / "run", durable.rename_synced
+
+    def watched(unfinished: Path, path: Path) -> None:
+        moment = next(renames)
+        if moment in MOMENTS:
+            shutil.copytree(folder, home / str(moment))
+        if moment == MOMENTS[-1]:
             raise Killed
         rename(unfinished, path)
 
-    with monkeypatch.context() as doomed, pytest.raises(Killed):
-        doomed.setattr(durable, "rename_synced", killed)
+    with pytest.MonkeyPatch.context() as doomed, pytest.raises(Killed):
+        doomed.setattr(durable, "rename_synced", watched)
         run(tiny(), folder)
+    return {moment: home / str(moment) for moment in MOMENTS}
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_a_run_killed_while_it_saves_goes_on_to_the_same_bytes(
+    whole: Path, killed: dict[int, Path], moment: int
+) -> None:
+    folder = killed[moment]
     begun = Checkpoints(folder / "state").exist
     assert begun == (moment > 5)
     if not begun:

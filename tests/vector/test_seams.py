@@ -47,13 +47,13 @@ def check(codes: Codes, side: int) -> None:
     assert len({each.first for each in found}) == len(found)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(small_rasters, st.integers(1, 5))
 def test_small_rasters_of_any_kind(codes: Codes, side: int) -> None:
     check(codes, side)
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(random_rasters())
 def test_random_rasters(raster: tuple[Codes, int]) -> None:
     check(*raster)
