@@ -109,7 +109,7 @@ def test_run_json_tells_how_to_repeat_the_run(material: Material, undisturbed: P
     assert str(material.t1) in json.dumps(run["plan"]["scenes"])
 
 
-@pytest.mark.parametrize("workers", [2, 4])
+@pytest.mark.parametrize("workers", [pytest.param(2, marks=pytest.mark.long), 4])
 def test_workers_change_no_byte(material: Material, undisturbed: Path, tmp_path: Path, workers: int) -> None:
     listener = Silent()
     detect(material.request(tmp_path / "out", landcover=True, workers=workers), listener)
@@ -117,7 +117,7 @@ def test_workers_change_no_byte(material: Material, undisturbed: Path, tmp_path:
     assert listener.done == listener.total
 
 
-@pytest.mark.parametrize("most_columns", [1, 3])
+@pytest.mark.parametrize("most_columns", [pytest.param(1, marks=pytest.mark.long), 3])
 def test_block_shapes_change_no_byte(
     material: Material, undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most_columns: int
 ) -> None:
@@ -154,7 +154,7 @@ def command(material: Material, out: Path) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("count", [3, pytest.param(10, marks=pytest.mark.long)])
+@pytest.mark.parametrize("count", [2, pytest.param(10, marks=pytest.mark.long)])
 def test_kills_and_restarts_change_no_byte(material: Material, undisturbed: Path, tmp_path: Path, count: int) -> None:
     out = tmp_path / "out"
     moments = random.Random(5)

@@ -58,7 +58,7 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two dates and untrained weights."""
     folder = tmp_path_factory.mktemp("scenes")
     write_scenes(folder, SceneParameters(seed=5), Extent(2 * TILE, 3 * TILE))
-    config = pico(classes=SECOND.count)
+    config = pico(classes=SECOND.count, depths=(1, 1, 1, 1))
     save_weights(folder / "untrained.safetensors", build(config, seed=0), config, SECOND, tile=TILE, trained="not")
     return folder
 

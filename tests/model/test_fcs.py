@@ -83,6 +83,7 @@ def test_the_released_model_for_second_imported_and_stored_gives_the_published_n
     assert_published_numbers(load_weights(large_files / "second.safetensors").model, "second_256")
 
 
+@pytest.mark.long
 def test_the_released_model_for_landsat_in_the_other_layout_gives_the_published_numbers(large_files: Path) -> None:
     path = large_files / "landsat.pth"
     write_checkpoint(path, "mambafcs_base_landsat", prefix="module.", linears_as_convolutions=True)

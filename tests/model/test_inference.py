@@ -123,7 +123,7 @@ def test_in_float32_the_numbers_are_the_modules(config: ChangeConfig, height: in
     ("keys", "scheme", "name"),
     [
         ("mambafcs_base_second", SECOND, "second_256"),
-        ("mambafcs_base_landsat", LANDSAT, "landsat_208x176"),
+        pytest.param("mambafcs_base_landsat", LANDSAT, "landsat_208x176", marks=pytest.mark.long),
         ("changemamba_base_second", SECOND, "changemamba_second_256"),
         ("scannet_second", replace(SECOND, name="second in SCanNet's order"), "scannet_second_125"),
     ],

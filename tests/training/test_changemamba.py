@@ -41,6 +41,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.long
 def test_a_run_stopped_and_resumed_leaves_the_same_bytes_as_one_never_stopped(tmp_path: Path) -> None:
     config = tiny(*CHANGEMAMBA, "train.iterations=2")
     run(config, tmp_path / "whole")

@@ -123,10 +123,13 @@ def test_published_files_start_a_run_as_they_are(tmp_path: Path) -> None:
 
 
 FEW_STEPS = ("train.iterations=2", "validation.every=2", "data.crop=32", "data.workers=0", "train.device=cpu",
-             "model.size=weights", "output.tensorboard=false")  # fmt: skip
+             "train.batch=2", "validation.batch=2", "model.size=weights", "output.tensorboard=false")  # fmt: skip
 
 
-@pytest.mark.parametrize("kind", ["encoder", "model of other classes", "model of the same classes"])
+@pytest.mark.parametrize(
+    "kind",
+    ["encoder", "model of other classes", pytest.param("model of the same classes", marks=pytest.mark.long)],
+)
 def test_the_command_line_starts_from_a_published_file_tries_it_and_trains_it(tmp_path: Path, kind: str) -> None:
     classes = SECOND if kind.endswith("same classes") else LANDSAT
     tensors = published(build(MambaFCSConfig(ENCODER, classes.count), 77))

@@ -63,7 +63,7 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
     return {moment: home / str(moment) for moment in MOMENTS}
 
 
-@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize("moment", [4, 7, *(pytest.param(each, marks=pytest.mark.long) for each in (8, 9))])
 def test_a_run_killed_while_it_saves_goes_on_to_the_same_bytes(
     whole: Path, killed: dict[int, Path], moment: int
 ) -> None:
