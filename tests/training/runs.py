@@ -25,6 +25,12 @@ TINY = (
 )  # fmt: skip
 """Settings of a run of seconds, in which everything that a run has happens."""
 
+LIGHT = (
+    "model.architecture=scannet", "model.size=small",
+    "loss.ce_change=0", "loss.lovasz_change=0", "loss.bce_change=1", "loss.sek=0",
+)  # fmt: skip
+"""The same run of a model with a third of the tensors, where it does not matter which model learns."""
+
 STILL = (
     "worlds.pairs=2", "augment.flip=0", "augment.rotate=false", "augment.swap=0", "augment.brightness=0",
     "augment.contrast=0", "augment.saturation=0", "augment.sensors=0", "loss.sek_from=0",

@@ -14,24 +14,43 @@ from geofcs.errors import ComputeError, InputError, OutputError
 from geofcs.model.weights import load_weights
 from geofcs.training import sets, step
 from geofcs.training.checkpoint import Checkpoints
+from geofcs.training.config import RunConfig
 from geofcs.training.losses import LossTerms, change_loss
 from geofcs.training.train import train
-from tests.training.runs import Silence, after, left_by, never, run, tiny
+from tests.training.runs import LIGHT, Silence, after, left_by, never, run, tiny
+
+MODELS: dict[str, tuple[str, ...]] = {"light": LIGHT, "mamba-fcs": ()}
+"""Settings that choose who learns."""
+
+
+@pytest.fixture(scope="module", params=["light", pytest.param("mamba-fcs", marks=pytest.mark.long)])
+def model(request: pytest.FixtureRequest) -> tuple[str, ...]:
+    """Either of them: stopping and resuming are always tried with both, what else a loop does with the light one."""
+    return MODELS[request.param]
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def config(model: tuple[str, ...]) -> RunConfig:
+    """A run of the model."""
+    return tiny(*model)
+
+
+@pytest.fixture(scope="module")
+def whole(config: RunConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run that was never stopped."""
     folder = tmp_path_factory.mktemp("whole") / "run"
-    run(tiny(), folder)
+    run(config, folder)
     return folder
 
 
-def test_a_run_stopped_and_resumed_leaves_the_same_bytes_as_one_never_stopped(whole: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("model", MODELS, indirect=True)
+def test_a_run_stopped_and_resumed_leaves_the_same_bytes_as_one_never_stopped(
+    config: RunConfig, whole: Path, tmp_path: Path
+) -> None:
     folder = tmp_path / "run"
-    assert run(tiny(), folder, stop=after(3)).interrupted
-    assert run(tiny(), folder, stop=after(2), resume=True).iteration == 5
-    assert not run(tiny(), folder, resume=True).interrupted
+    assert run(config, folder, stop=after(3)).interrupted
+    assert run(config, folder, stop=after(2), resume=True).iteration == 5
+    assert not run(config, folder, resume=True).interrupted
     assert left_by(folder) == left_by(whole)
 
 
@@ -44,7 +63,7 @@ MOMENTS = (4, 7, 8, 9)
 
 
 @pytest.fixture(scope="module")
-def killed(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
+def killed(config: RunConfig, tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
     """What a run that is killed at each of the moments leaves: copies of what one run has on disk there."""
     home, renames = tmp_path_factory.mktemp("killed"), iter(range(1, 1000))
     folder, rename = home / "run", durable.rename_synced
@@ -59,22 +78,22 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
 
     with pytest.MonkeyPatch.context() as doomed, pytest.raises(Killed):
         doomed.setattr(durable, "rename_synced", watched)
-        run(tiny(), folder)
+        run(config, folder)
     return {moment: home / str(moment) for moment in MOMENTS}
 
 
-@pytest.mark.parametrize("moment", [4, 7, *(pytest.param(each, marks=pytest.mark.long) for each in (8, 9))])
+@pytest.mark.parametrize("moment", MOMENTS)
 def test_a_run_killed_while_it_saves_goes_on_to_the_same_bytes(
-    whole: Path, killed: dict[int, Path], moment: int
+    config: RunConfig, whole: Path, killed: dict[int, Path], moment: int
 ) -> None:
     folder = killed[moment]
     begun = Checkpoints(folder / "state").exist
     assert begun == (moment > 5)
     if not begun:
         with pytest.raises(InputError, match="no state of a run"):
-            run(tiny(), folder, resume=True)
+            run(config, folder, resume=True)
         return
-    run(tiny(), folder, resume=True)
+    run(config, folder, resume=True)
     assert left_by(folder) == left_by(whole)
 
 
@@ -105,10 +124,10 @@ def test_the_best_weights_are_those_of_the_highest_sek_and_can_be_loaded(whole: 
 
 
 def test_one_step_that_is_not_finite_changes_nothing_and_is_counted(
-    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    model: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _break(monkeypatch, {2})
-    run(tiny("train.iterations=3", "output.log_every=1"), tmp_path / "run")
+    run(tiny(*model, "train.iterations=3", "output.log_every=1"), tmp_path / "run")
     with (tmp_path / "run" / "losses.csv").open() as file:
         assert [row["skipped"] for row in csv.DictReader(file)] == ["0", "1", "0"]
     tensors, _ = Checkpoints(tmp_path / "run" / "state").load()
@@ -116,24 +135,24 @@ def test_one_step_that_is_not_finite_changes_nothing_and_is_counted(
 
 
 def test_three_steps_in_a_row_that_are_not_finite_stop_the_run_in_the_state_before_them(
-    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    config: RunConfig, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "run"
     with monkeypatch.context() as patch:
         _break(patch, {5, 6, 7})
         with pytest.raises(ComputeError, match=r"on train-\d, train-\d.* after iteration 4 .*--resume") as caught:
-            run(tiny(), folder)
+            run(config, folder)
     assert caught.value.exit_code == 6
     assert Checkpoints(folder / "state").load()[1]["iteration"] == 4
-    run(tiny(), folder, resume=True)
+    run(config, folder, resume=True)
     assert left_by(folder) == left_by(whole)
 
 
 def test_steps_that_are_not_finite_but_not_in_a_row_do_not_stop_a_run(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _break(monkeypatch, {2, 3, 5, 6})
-    assert run(tiny(), tmp_path / "run").iteration == 8
+    assert run(config, tmp_path / "run").iteration == 8
 
 
 def _break(monkeypatch: pytest.MonkeyPatch, iterations: set[int]) -> None:
@@ -148,41 +167,45 @@ def _break(monkeypatch: pytest.MonkeyPatch, iterations: set[int]) -> None:
     monkeypatch.setattr(step, "change_loss", broken)
 
 
-def test_too_little_memory_is_answered_with_what_to_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_little_memory_is_answered_with_what_to_change(
+    config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def full(*_: object) -> LossTerms:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr(step, "change_loss", full)
     with pytest.raises(ComputeError, match=r"train\.accumulate=2 .*or --set train\.batch=1") as caught:
-        run(tiny(), tmp_path / "run")
+        run(config, tmp_path / "run")
     assert caught.value.exit_code == 6
 
 
-def test_a_state_that_was_cut_short_is_refused_in_one_line(tmp_path: Path) -> None:
+def test_a_state_that_was_cut_short_is_refused_in_one_line(config: RunConfig, tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    run(tiny(), folder, stop=after(1))
+    run(config, folder, stop=after(1))
     (tensors,) = (folder / "state").glob("*.safetensors")
     for damage in (lambda: tensors.write_bytes(tensors.read_bytes()[:-100]), tensors.unlink):
         damage()
         with pytest.raises(InputError, match=r"state of this run (is damaged|cannot be read)") as caught:
-            run(tiny(), folder, resume=True)
+            run(config, folder, resume=True)
         assert "\n" not in str(caught.value)
 
 
-def test_a_last_state_that_was_damaged_since_gives_way_to_the_one_before(whole: Path, tmp_path: Path) -> None:
+def test_a_last_state_that_was_damaged_since_gives_way_to_the_one_before(
+    config: RunConfig, whole: Path, tmp_path: Path
+) -> None:
     folder, listener = tmp_path / "run", Silence()
-    run(tiny(), folder, stop=after(5))
+    run(config, folder, stop=after(5))
     last = max((folder / "state").glob("*.safetensors"))
     content = last.read_bytes()
     last.write_bytes(content[:-9] + bytes([content[-9] ^ 1]) + content[-8:])
-    train(tiny(), folder, listener, never, resume=True)
+    train(config, folder, listener, never, resume=True)
     assert any("going on from the state before it, after iteration 4" in note for note in listener.notes)
     assert left_by(folder) == left_by(whole)
 
 
-def test_a_run_is_not_written_over_another(whole: Path) -> None:
+def test_a_run_is_not_written_over_another(config: RunConfig, whole: Path) -> None:
     with pytest.raises(OutputError, match="--resume"):
-        run(tiny(), whole)
+        run(config, whole)
 
 
 def test_a_folder_that_holds_other_things_is_left_alone(tmp_path: Path) -> None:
@@ -205,9 +228,9 @@ def test_a_batch_that_does_not_divide_is_refused_with_one_that_does(tmp_path: Pa
         run(tiny("train.batch=7", "train.accumulate=3"), tmp_path / "run")
 
 
-def test_a_finished_run_that_is_resumed_stays_as_it_is(whole: Path) -> None:
+def test_a_finished_run_that_is_resumed_stays_as_it_is(config: RunConfig, whole: Path) -> None:
     before = left_by(whole)
-    assert run(tiny(), whole, resume=True).iteration == 8
+    assert run(config, whole, resume=True).iteration == 8
     assert left_by(whole) == before
 
 
