@@ -16,10 +16,10 @@ from geofcs.detect import detect
 from geofcs.run import Clock
 from geofcs.schedule.stall import ENDLESS, Silence
 from tests.stubs import Silent
-from tests.test_detect import Material, material
+from tests.test_detect import Material, material, small
 from tests.test_imports import modules, top_name
 
-__all__ = ["material"]
+__all__ = ["material", "small"]
 
 
 @pytest.fixture
@@ -45,11 +45,11 @@ def test_a_clock_that_is_set_back_changes_no_duration(monkeypatch: pytest.Monkey
 
 
 def test_records_tell_times_in_utc_wherever_they_are_written(
-    material: Material, tmp_path: Path, in_tokyo: pytest.MonkeyPatch
+    small: Material, tmp_path: Path, in_tokyo: pytest.MonkeyPatch
 ) -> None:
     assert in_tokyo
     began = datetime.now(UTC)
-    detect(material.request(tmp_path / "out"), Silent())
+    detect(small.request(tmp_path / "out"), Silent())
     run = json.loads((tmp_path / "out" / "run.json").read_text())
     started, finished = (datetime.fromisoformat(run[name]) for name in ("started", "finished"))
     assert started.utcoffset() == finished.utcoffset() == timedelta(0)

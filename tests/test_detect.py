@@ -86,6 +86,21 @@ def undisturbed(material: Material, tmp_path_factory: pytest.TempPathFactory) ->
     return out
 
 
+@pytest.fixture(scope="module")
+def small(material: Material, tmp_path_factory: pytest.TempPathFactory) -> Material:
+    """A scene of six tiles."""
+    folder = tmp_path_factory.mktemp("small")
+    write_scenes(folder, SceneParameters(seed=3), Extent(100, 120))
+    return Material(folder / "t1.tif", folder / "t2.tif", material.weights)
+
+
+@pytest.fixture(scope="module")
+def undisturbed_small(small: Material, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("undisturbed") / "out"
+    detect(small.request(out, landcover=True), Silent())
+    return out
+
+
 def test_outputs_open_and_agree(material: Material, undisturbed: Path) -> None:
     with rasterio.open(undisturbed / "change.tif") as file, rasterio.open(material.t1) as scene:
         assert (file.crs, file.transform, file.shape) == (scene.crs, scene.transform, scene.shape)
@@ -282,16 +297,16 @@ def test_a_second_run_on_an_output_is_refused_and_named_the_first(material: Mate
 
 
 def test_rasters_that_were_finished_are_not_made_again(
-    material: Material, undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    small: Material, undisturbed_small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    request = material.request(tmp_path / "out", landcover=True)
+    request = small.request(tmp_path / "out", landcover=True)
     with monkeypatch.context() as broken:
         broken.setattr("geofcs.making.polygons_of", failing)
         with pytest.raises(OutputError, match=r"no room here \(.* free, about .* more needed"):
             detect(request, Silent())
     monkeypatch.setattr("geofcs.pyramid.Pyramid.write", failing)
     detect(request, Silent())
-    assert raster_hashes(tmp_path / "out") == raster_hashes(undisturbed)
+    assert raster_hashes(tmp_path / "out") == raster_hashes(undisturbed_small)
 
 
 def failing(*_arguments: object, **_options: object) -> None:
@@ -299,29 +314,14 @@ def failing(*_arguments: object, **_options: object) -> None:
 
 
 def test_an_output_that_is_a_link_lands_where_the_link_points(
-    material: Material, undisturbed: Path, tmp_path: Path
+    small: Material, undisturbed_small: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "disk").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "disk" / "out")
-    detect(material.request(tmp_path / "link", landcover=True), Silent())
+    detect(small.request(tmp_path / "link", landcover=True), Silent())
     assert [path.name for path in (tmp_path / "disk").iterdir()] == ["out"]
     assert (tmp_path / "link").is_symlink()
-    assert raster_hashes(tmp_path / "link") == raster_hashes(undisturbed)
-
-
-@pytest.fixture(scope="module")
-def small(material: Material, tmp_path_factory: pytest.TempPathFactory) -> Material:
-    """A scene of six tiles."""
-    folder = tmp_path_factory.mktemp("small")
-    write_scenes(folder, SceneParameters(seed=3), Extent(100, 120))
-    return Material(folder / "t1.tif", folder / "t2.tif", material.weights)
-
-
-@pytest.fixture(scope="module")
-def undisturbed_small(small: Material, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("undisturbed") / "out"
-    detect(small.request(out, landcover=True), Silent())
-    return out
+    assert raster_hashes(tmp_path / "link") == raster_hashes(undisturbed_small)
 
 
 @pytest.mark.parametrize("name", ["Zürich 東京", "100%25 #1", "what?a=b&c", "a:b,c;d'e\"f", "-dash", " space "])
@@ -423,12 +423,12 @@ def test_a_run_that_sees_no_valid_pixel_leaves_nothing(material: Material, tmp_p
 
 @pytest.mark.usefixtures("meanwhile")
 def test_what_goes_wrong_with_polygons_is_told_when_the_strips_are_safe(
-    material: Material, undisturbed: Path, tmp_path: Path
+    small: Material, undisturbed_small: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(OutputError, match=r"makes more than 1 polygons: leave small ones out with --min-area"):
-        detect(material.request(tmp_path / "out", landcover=True, max_polygons=1), Silent())
-    detect(material.request(tmp_path / "out", landcover=True), Silent())
-    assert raster_hashes(tmp_path / "out") == raster_hashes(undisturbed)
+        detect(small.request(tmp_path / "out", landcover=True, max_polygons=1), Silent())
+    detect(small.request(tmp_path / "out", landcover=True), Silent())
+    assert raster_hashes(tmp_path / "out") == raster_hashes(undisturbed_small)
 
 
 MEANWHILE = (
