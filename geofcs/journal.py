@@ -27,7 +27,6 @@ from geofcs.errors import InputError, OutputError
 from geofcs.records import (
     Described,
     Plan,
-    describe,
     differences,
     fingerprint,
     is_as_described,
@@ -160,13 +159,10 @@ class Journal:
         finished = self.finished()
         return all(name in finished and is_as_described(self.staging / name, finished[name]) for name in names)
 
-    def finish(self, names: Sequence[str]) -> None:
-        """Make products last, and note that they are finished. Raises `OutputError`."""
+    def finish(self, products: Described) -> None:
+        """Note products that are finished, and on the disk. Raises `OutputError`."""
         with as_output_error(self.staging):
-            for name in names:
-                sync(self.staging / name)
-            described = {name: describe(self.staging / name) for name in names}
-            write_json(self.staging / FINISHED_FILE, {**self.finished(), **described})
+            write_json(self.staging / FINISHED_FILE, {**self.finished(), **products})
 
     def complete(self, run: dict[str, Any]) -> dict[str, Any]:
         """Write run.json, after which only publication is left, and return what it holds. Raises `OutputError`."""

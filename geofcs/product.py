@@ -14,7 +14,8 @@ from geofcs.classes import CLASSES_TAG, PERCENT_NODATA, ClassScheme, Colour, sch
 from geofcs.gdal import category_names_of, gdal_settings
 from geofcs.grid import Grid
 from geofcs.overviews import INTERNAL_TILE, Halve, average, most_frequent
-from geofcs.pyramid import Pyramid, Storage
+from geofcs.pyramid import Pyramid
+from geofcs.storage import Storage
 
 PLAIN = Storage(level=6)
 """How codes and classes are deflated: a lower level is hardly faster, and their files a sixth larger."""

@@ -6,9 +6,11 @@ before it begins and reads it in one thread; here each part is compressed as soo
 
 from __future__ import annotations
 
+import hashlib
 import threading
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from io import SEEK_END
@@ -18,12 +20,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from rasterio.io import MemoryFile
 
+from geofcs.cog import FRAME, TileRow, framed, not_as_computed
 from geofcs.errors import VerificationError
-from geofcs.gdal import gdal_settings
 from geofcs.overviews import INTERNAL_TILE, Halve, Pixels, shapes_of, whole_quads
-from geofcs.tiff import directories, tiles_of
+from geofcs.storage import Storage
+from geofcs.tiff import directories
 
 DEPTH = 2
 """Levels below it that a cell is halved to at once."""
@@ -31,50 +33,22 @@ DEPTH = 2
 CELL = INTERNAL_TILE << DEPTH
 """Side of a cell in pixels: what one thread deals with at a time. Its smallest overview is one internal tile."""
 
-PREDICTOR = "2"
-"""TIFF's number for differences of neighbours."""
-
 Place = tuple[slice, slice]
 """Rows and columns of a raster."""
 
-InParallel = Callable[[Callable[[Place], None], Iterable[Place]], None]
-"""Calls a function with each of some places, in several threads perhaps, and comes back when all is done."""
-
 
 @dataclass(frozen=True)
-class Storage:
-    """How tiles are compressed: deflate's level, and whether differences of neighbours are, instead of the pixels."""
+class Cell:
+    """A cell of a level, by its row and column among those of that level."""
 
     level: int
-    differences: bool = False
-
-    @property
-    def of_cog(self) -> dict[str, int | str]:
-        """The same as options of GDAL's COG driver."""
-        differences = {"predictor": "STANDARD"} if self.differences else {}
-        return {"compress": "deflate", "level": self.level, **differences}
-
-    def encoded(self, pixels: Pixels) -> list[bytes]:
-        """Pixels (h, w) as internal tiles, row by row, as GDAL encodes them."""
-        height, width = pixels.shape
-        predictor = {"predictor": PREDICTOR} if self.differences else {}
-        with gdal_settings(), MemoryFile() as memory:
-            with memory.open(
-                driver="GTiff", count=1, height=height, width=width, dtype=pixels.dtype, tiled=True,
-                blockxsize=INTERNAL_TILE, blockysize=INTERNAL_TILE, compress="deflate", zlevel=self.level, **predictor,
-            ) as file:  # fmt: skip
-                file.write(pixels, 1)
-            return tiles_of(memory.read())
-
-    def decoded(self, tile: bytes, dtype: np.dtype[Any]) -> Pixels:
-        """A whole internal tile."""
-        stored = np.frombuffer(zlib.decompress(tile), dtype).reshape(INTERNAL_TILE, INTERNAL_TILE)
-        return np.cumsum(stored, axis=1, dtype=dtype) if self.differences else stored
+    row: int
+    col: int
 
 
 @dataclass(frozen=True)
 class Level:
-    """The raster or an overview: its size, and for each internal tile its place, bytes and the CRC-32 of its pixels."""
+    """The raster or an overview: its size, and for each internal tile its place, how many bytes, and their CRC-32."""
 
     shape: tuple[int, int]
     offsets: npt.NDArray[np.int64]
@@ -115,52 +89,75 @@ class Pyramid:
             self._file.close()
         self.path.unlink(missing_ok=True)
 
-    def cells(self, level: int = 0) -> list[Place]:
-        """Rows and columns of the cells of a level, row by row."""
+    def cells(self) -> list[Cell]:
+        """Those of the raster, and of the overviews that are halved further, from top to bottom.
+
+        Each comes behind those that it is made of.
+        """
+        levels = (0, *range(DEPTH, len(self.levels) - 1, DEPTH))
+        cells = [Cell(level, row, col) for level in levels for row, col in np.ndindex(self._count(level))]
+        return sorted(cells, key=lambda cell: (min((cell.row + 1) * CELL << cell.level, self.shape[0]), cell.level))
+
+    def made_of(self, cell: Cell) -> list[Cell]:
+        """The cells that must be there before what they were halved to can be halved further; none of the raster's."""
+        if cell.level == 0:
+            return []
+        above = cell.level - DEPTH
+        rows, cols = (
+            range(first << DEPTH, min((first + 1) << DEPTH, count))
+            for first, count in zip((cell.row, cell.col), self._count(above), strict=True)
+        )
+        return [Cell(above, row, col) for row in rows for col in cols]
+
+    def place(self, cell: Cell) -> Place:
+        """Its rows and columns in its level."""
+        height, width = self.levels[cell.level].shape
+        return _run(cell.row, height), _run(cell.col, width)
+
+    def _count(self, level: int) -> tuple[int, int]:
+        """Cells of a level, downward and along."""
         height, width = self.levels[level].shape
-        return [(rows, cols) for rows in _runs(height) for cols in _runs(width)]
+        return -(-height // CELL), -(-width // CELL)
 
-    def add_cell(self, pixels: Pixels, rows: slice, cols: slice) -> None:
+    def add_cell(self, cell: Cell, pixels: Pixels) -> None:
         """Store the pixels of a cell of the raster, and what they are halved to. Raises `OSError` on a full disk."""
-        self._store(0, pixels, rows, cols)
-        self._halve(0, pixels, rows, cols)
+        self._store(0, pixels, *self.place(cell))
+        self._halve(cell, pixels)
 
-    def add_overviews(self, in_parallel: InParallel) -> None:
-        """Store the overviews that reach beyond a cell, once all cells are there.
+    def add_overviews(self, cell: Cell) -> None:
+        """Store what a cell of an overview is halved to, once all that it is made of is there.
 
         Raises `OSError` on a full disk and `VerificationError` where it does not give back what was stored.
         """
-        for level in range(DEPTH, len(self.levels) - 1, DEPTH):
+        self._halve(cell, self._stored(cell.level, *self.place(cell)))
 
-            def halve(place: Place, level: int = level) -> None:
-                self._halve(level, self._stored(level, *place), *place)
-
-            in_parallel(halve, self.cells(level))
-
-    def _halve(self, level: int, pixels: Pixels, rows: slice, cols: slice) -> None:
+    def _halve(self, cell: Cell, pixels: Pixels) -> None:
         """Store the overviews of a cell, down to one internal tile of it."""
-        for below in range(level + 1, min(level + DEPTH + 1, len(self.levels))):
+        rows, cols = self.place(cell)
+        for below in range(cell.level + 1, min(cell.level + DEPTH + 1, len(self.levels))):
             pixels = self.halve(whole_quads(pixels, self.nodata), self.nodata)
             rows, cols = (slice(each.start // 2, -(-each.stop // 2)) for each in (rows, cols))
             self._store(below, pixels, rows, cols)
 
     def _store(self, level: int, pixels: Pixels, rows: slice, cols: slice) -> None:
-        tiles, parts = self.storage.encoded(pixels), _parts(pixels)
+        tiles = self.storage.encoded(pixels)
         start = self._append(b"".join(tiles))
         there = self.levels[level]
-        at = [(rows.start // INTERNAL_TILE + row, cols.start // INTERNAL_TILE + col) for row, col, _ in parts]
-        for place, tile, (_, _, part) in zip(at, tiles, parts, strict=True):
-            there.offsets[place], there.sizes[place], there.checksums[place] = start, len(tile), checksum_of(part)
+        at = [(rows.start // INTERNAL_TILE + row, cols.start // INTERNAL_TILE + col) for row, col, _ in _parts(pixels)]
+        for place, tile in zip(at, tiles, strict=True):
+            there.offsets[place], there.sizes[place], there.checksums[place] = start, len(tile), zlib.crc32(tile)
             start += len(tile)
 
     def _stored(self, level: int, rows: slice, cols: slice) -> Pixels:
         """Pixels that were stored."""
+        there = self.levels[level]
         pixels = np.empty((rows.stop - rows.start, cols.stop - cols.start), self.dtype)
         for row, col, part in _parts(pixels):
             place = rows.start // INTERNAL_TILE + row, cols.start // INTERNAL_TILE + col
-            part[:] = self.storage.decoded(self._tile(level, place), self.dtype)[: part.shape[0], : part.shape[1]]
-            if checksum_of(part) != self.levels[level].checksums[place]:
+            tile = self._read(int(there.offsets[place]), int(there.sizes[place]))
+            if zlib.crc32(tile) != there.checksums[place]:
                 raise VerificationError(f"{self.path}: is not what was written: give the same command again")
+            part[:] = self.storage.decoded(tile, self.dtype)[: part.shape[0], : part.shape[1]]
         return pixels
 
     def _append(self, data: bytes) -> int:
@@ -170,39 +167,70 @@ class Pyramid:
             self._file.write(data)
             return start
 
-    def _tile(self, level: int, place: tuple[int, int]) -> bytes:
-        there = self.levels[level]
+    def _read(self, start: int, size: int) -> bytes:
         with self._one_at_a_time:
-            self._file.seek(int(there.offsets[place]))
-            return self._file.read(int(there.sizes[place]))
+            self._file.seek(start)
+            return self._file.read(size)
 
-    def write(self, path: Path, header: bytes) -> None:
-        """A file of `header`, which lacks nothing but tiles, with these: those of the smallest overview come first.
+    def write(self, path: Path, header: bytes) -> dict[str, int | str]:
+        """A file of `header`, which lacks nothing but tiles, with these; returns its size and SHA-256.
 
-        Every tile is led by its size in four bytes and followed by its last four once more, as the COG driver has it.
-        Raises `OSError` on a full disk.
+        The tiles of the smallest overview come first. Raises `OSError` on a full disk.
         """
-        with path.open("wb") as file:
-            file.write(self._with_places(header))
-            for number in reversed(range(len(self.levels))):
-                for place in np.ndindex(self.levels[number].sizes.shape):
-                    tile = self._tile(number, place)
-                    file.write(len(tile).to_bytes(4, "little") + tile + tile[-4:])
+        self._header, digest = self._with_places(header), hashlib.sha256()
+        with path.open("wb") as file, ThreadPoolExecutor(1, "geofcs-hash") as aside:
+            for part in self._parts_of_file():
+                hashed = aside.submit(digest.update, part)
+                file.write(part)
+                hashed.result()
+            return {"bytes": file.tell(), "sha256": digest.hexdigest()}
+
+    def _parts_of_file(self) -> Iterator[bytes]:
+        """The file in parts: its header, and then rows of internal tiles."""
+        yield self._header
+        for level in reversed(self.levels):
+            for row in range(len(level.sizes)):
+                yield framed(self._tiles(level.offsets[row].tolist(), level.sizes[row].tolist()))
+
+    def _tiles(self, offsets: list[int], sizes: list[int]) -> Iterator[memoryview]:
+        """Some tiles; those that lie one behind the other, as those of a row of a cell do, are read at once."""
+        ends = [offset + size for offset, size in zip(offsets, sizes, strict=True)]
+        first = 0
+        for stop in range(1, len(offsets) + 1):
+            if stop == len(offsets) or offsets[stop] != ends[stop - 1]:
+                run = memoryview(self._read(offsets[first], ends[stop - 1] - offsets[first]))
+                for start, end in zip(offsets[first:stop], ends[first:stop], strict=True):
+                    yield run[start - offsets[first] : end - offsets[first]]
+                first = stop
+
+    def rows(self) -> list[TileRow]:
+        """All rows of internal tiles in the file that was written, where its header places them."""
+        return [
+            TileRow(offsets.tolist(), level.sizes[row].tolist(), level.checksums[row].tolist())
+            for level, directory in zip(self.levels, directories(self._header), strict=True)
+            for row, offsets in enumerate(np.reshape(directory.offsets.read(self._header), level.sizes.shape))
+        ]
+
+    def check_header(self, path: Path) -> None:
+        """Raise `VerificationError` if the file that was written does not begin as it should."""
+        with path.open("rb") as file:
+            if file.read(len(self._header)) != self._header:
+                raise not_as_computed(path)
 
     def _with_places(self, header: bytes) -> bytes:
         """The header with the offset and the size of each tile."""
         filled, end = bytearray(header), len(header)
         for level, directory in reversed(list(zip(self.levels, directories(header), strict=True))):
             sizes = level.sizes.ravel()
-            ends = end + np.cumsum(sizes + 8)
-            directory.offsets.write(filled, (ends - sizes - 4).tolist())
+            ends = end + np.cumsum(sizes + 2 * FRAME)
+            directory.offsets.write(filled, (ends - sizes - FRAME).tolist())
             directory.counts.write(filled, sizes.tolist())
             end = int(ends[-1])
         return bytes(filled)
 
 
-def _runs(length: int) -> list[slice]:
-    return [slice(first, min(first + CELL, length)) for first in range(0, length, CELL)]
+def _run(number: int, length: int) -> slice:
+    return slice(number * CELL, min((number + 1) * CELL, length))
 
 
 def _parts(pixels: Pixels) -> list[tuple[int, int, Pixels]]:
@@ -213,8 +241,3 @@ def _parts(pixels: Pixels) -> list[tuple[int, int, Pixels]]:
         for row in range(height)
         for col in range(width)
     ]
-
-
-def checksum_of(pixels: Pixels) -> int:
-    """The CRC-32 of pixels."""
-    return zlib.crc32(np.ascontiguousarray(pixels).data)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from geofcs.durable import sha256, written_whole
+from geofcs.durable import sha256, sync, written_whole
 from geofcs.errors import InputError
 
 SEAL = "sha256_of_all_above"
@@ -40,6 +41,15 @@ def fingerprint(plan: Plan) -> str:
 def describe(path: Path) -> dict[str, int | str]:
     """Size in bytes and SHA-256 of a file."""
     return {"bytes": path.stat().st_size, "sha256": sha256(path)}
+
+
+def lasting(folder: Path, names: Iterable[str]) -> Described:
+    """The same of files that are on the disk from now on. Raises `OSError`."""
+    described = {}
+    for name in names:
+        sync(folder / name)
+        described[name] = describe(folder / name)
+    return described
 
 
 def is_as_described(path: Path, described: dict[str, int | str]) -> bool:

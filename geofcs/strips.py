@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import rasterio
 from rasterio.errors import RasterioError
-from rasterio.io import MemoryFile
+from rasterio.io import DatasetReader, MemoryFile
 from rasterio.windows import Window
 
 from geofcs.durable import sync
@@ -67,9 +67,14 @@ class Mosaic:
     folder: Path
     strips: Sequence[Strip]
     wait: Callable[[Path], None] = at_once
+    _checked: set[Strip] = field(default_factory=set, init=False, compare=False)
 
     def read(self, bands: Sequence[int], rows: slice, cols: slice, dtype: npt.DTypeLike) -> Layers:
-        """Pixels (bands, h, w) of some rows and columns. Raises `VerificationError` if a strip cannot be read."""
+        """Pixels (bands, h, w) of some rows and columns.
+
+        Raises `VerificationError` if a strip cannot be read, or is not what was written: of each, all is compared with
+        its checksums when pixels are first wanted of it.
+        """
         pixels = np.empty((len(bands), rows.stop - rows.start, cols.stop - cols.start), dtype)
         with gdal_settings():
             for strip in self.strips:
@@ -80,8 +85,14 @@ class Mosaic:
                         for each, whole in zip(there, (rows, cols), strict=True)
                     )
                     self.wait(self.folder / strip.name)
+                    self._check_once(strip)
                     pixels[:, *into] = _read_part(self.folder / strip.name, strip, bands, *there)
         return pixels
+
+    def _check_once(self, strip: Strip) -> None:
+        if strip not in self._checked:
+            self._checked.add(strip)  # whoever else wants it meanwhile goes on: one error is enough
+            check_strip(self.folder / strip.name)
 
 
 def _read_part(path: Path, strip: Strip, bands: Sequence[int], rows: slice, cols: slice) -> Layers:
@@ -147,27 +158,15 @@ def _sixteens(length: int) -> int:
     return -(-length // 16) * 16
 
 
-def read_band(folder: Path, strip: Strip, band: int) -> npt.NDArray[Any]:
-    """One band of a strip (1 is the first), (h, w). Raises `VerificationError` if it is not what was written."""
-    path = folder / strip.name
+def check_strip(path: Path) -> None:
+    """Raise `VerificationError` if a strip is not what was written."""
     try:
         with gdal_settings(), rasterio.open(path, driver="GTiff") as file:
-            pixels, tags = np.asarray(file.read(band)), file.tags()
+            sound = _holds_what_was_written(file)
     except RasterioError as error:
         raise _unreadable(path, error) from error
-    if _checksums(pixels[None], _remark_in(tags)) != _checksums_in(tags)[band - 1 : band]:
+    if not sound:
         raise VerificationError(f"{path}: is not what was written: give the same command again")
-    return pixels
-
-
-def is_band(folder: Path, strip: Strip, band: int, pixels: Layers) -> bool:
-    """Whether pixels (h, w) of any integer type are a band of a strip, by the checksum it was written with.
-
-    Raises `RasterioError` if the strip cannot be opened.
-    """
-    with gdal_settings(), rasterio.open(folder / strip.name, driver="GTiff") as file:
-        as_written, tags = pixels.astype(file.dtypes[band - 1], copy=False), file.tags()
-    return _checksums(as_written[None], _remark_in(tags)) == _checksums_in(tags)[band - 1 : band]
 
 
 def remark_of(folder: Path, strip: Strip) -> str:
@@ -187,10 +186,14 @@ def _is_sound(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> bool:
         with gdal_settings(), rasterio.open(path, driver="GTiff") as file:
             if (file.count, file.height, file.width) != shape or np.dtype(file.dtypes[0]) != dtype:
                 return False
-            tags = file.tags()
-            return _checksums(file.read(), _remark_in(tags)) == _checksums_in(tags)
+            return _holds_what_was_written(file)
     except RasterioError:
         return False
+
+
+def _holds_what_was_written(file: DatasetReader) -> bool:
+    tags = file.tags()
+    return _checksums(file.read(), _remark_in(tags)) == _checksums_in(tags)
 
 
 def _checksums(layers: Layers, remark: str) -> list[str]:

@@ -15,9 +15,10 @@ from geofcs.grid import Grid
 from geofcs.journal import Journal
 from geofcs.product import Product, products_of
 from geofcs.raster import products_begun
+from geofcs.records import Described, lasting
 from geofcs.strips import Mosaic, strips_of, write_strip
 from geofcs.tiles import Lattice
-from geofcs.vector import polygonize
+from geofcs.vector.polygonize import polygonize
 
 GRID = Grid(CRS.from_epsg(32631), Affine(0.5, 0, 500_000, 0, -0.5, 4_600_000), 600, 700)
 PLAN = {"tile": 256}
@@ -30,7 +31,7 @@ def write_products(
     grid: Grid,
     scheme: ClassScheme,
     progress: Callable[[int], None],
-    finished: Callable[[Product], None],
+    finished: Callable[[Described], None],
     threads: int = 1,
 ) -> None:
     """Write and compare products whose strips are all there."""
@@ -50,9 +51,6 @@ def write_output(out: Path) -> None:
     for strip in strips:
         write_strip(folder, strip, bands[:, strip.top : strip.top + strip.height].astype(SECOND.code_dtype))
 
-    def finish(product: Product) -> None:
-        journal.finish(product.files)
-
     write_products(
         journal.staging,
         products_of(SECOND, landcover=True),
@@ -60,9 +58,9 @@ def write_output(out: Path) -> None:
         GRID,
         SECOND,
         lambda _: None,
-        finish,
+        journal.finish,
     )
     counts = polygonize(journal.staging / "change.tif", journal.staging / "changes.gpkg")
-    journal.finish(["changes.gpkg"])
+    journal.finish(lasting(journal.staging, ["changes.gpkg"]))
     journal.complete({"plan": PLAN, "polygons": {}, "counts": asdict(counts)})
     journal.publish()

@@ -8,6 +8,7 @@ import pytest
 
 from geofcs.errors import InputError, OutputError
 from geofcs.journal import FINISHED_FILE, PLAN_FILE, RUN_FILE, Journal
+from geofcs.records import lasting
 
 PLAN = {"tiles": {"tile": 512, "overlap": 64}, "products": {"threshold": 0.5}}
 OTHER = {"tiles": {"tile": 512, "overlap": 32}, "products": {"threshold": 0.5}}
@@ -21,7 +22,7 @@ def journal(tmp_path: Path) -> Journal:
 
 def finish(journal: Journal, mark: str) -> None:
     (journal.staging / "change.tif").write_text(mark)
-    journal.finish(["change.tif"])
+    journal.finish(lasting(journal.staging, ["change.tif"]))
 
 
 def complete(journal: Journal, mark: str) -> None:
@@ -204,4 +205,4 @@ def test_what_cannot_be_written_is_an_output_error(journal: Journal) -> None:
     journal.begin(PLAN, restart=False)
     journal.staging.rename(journal.out.with_name("elsewhere"))
     with pytest.raises(OutputError, match="cannot write: No such file"):
-        journal.finish(["change.tif"])
+        journal.finish({"change.tif": {"bytes": 1, "sha256": ""}})

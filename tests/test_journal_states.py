@@ -16,8 +16,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from geofcs.errors import InputError, OutputError
 from geofcs.journal import PLAN_FILE, RUN_FILE, Journal
-from geofcs.records import is_as_described, read_json, read_sealed
-from geofcs.strips import Strip, has_sound_strip, read_band, write_strip
+from geofcs.records import is_as_described, lasting, read_json, read_sealed
+from geofcs.strips import Mosaic, Strip, has_sound_strip, write_strip
 from tests.torture.steps import before_each_change
 
 STRIPS = [Strip(row, 0, 1, 8 * row, 0, 8, 16) for row in range(3)]
@@ -53,6 +53,11 @@ def pixels_of(plan: int, strip: Strip) -> np.ndarray:
     return np.random.default_rng([plan, strip.row]).integers(0, 40, (len(PRODUCTS), 8, 16), np.uint8)
 
 
+def band_of(strips: Path, band: int) -> bytes:
+    """A band of all strips, from top to bottom."""
+    return Mosaic(strips, STRIPS).read([band], slice(0, 24), slice(0, 16), np.uint8).tobytes()
+
+
 def product_of(plan: int, number: int) -> bytes:
     """What a product has to be."""
     return b"".join(pixels_of(plan, strip)[number].tobytes() for strip in STRIPS)
@@ -70,9 +75,8 @@ def run(journal: Journal, plan: int, *, overwrite: bool, restart: bool) -> None:
                 write_strip(strips, strip, pixels_of(plan, strip))
         for number, name in enumerate(PRODUCTS):
             if not journal.is_finished([name]):
-                bands = [read_band(strips, strip, number + 1).tobytes() for strip in STRIPS]
-                (journal.staging / name).write_bytes(b"".join(bands))
-                journal.finish([name])
+                (journal.staging / name).write_bytes(band_of(strips, number + 1))
+                journal.finish(lasting(journal.staging, [name]))
         journal.complete({"plan": PLANS[plan], "polygons": POLYGONS})
     journal.publish()
 

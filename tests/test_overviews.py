@@ -15,7 +15,8 @@ import rasterio.shutil
 
 from geofcs.errors import VerificationError
 from geofcs.overviews import INTERNAL_TILE, Halve, average, most_frequent
-from geofcs.pyramid import InParallel, Place, Pyramid, Storage
+from geofcs.pyramid import Cell, Pyramid
+from geofcs.storage import Storage
 
 NODATA = 255
 STORAGE = Storage(level=1)
@@ -28,24 +29,34 @@ def blobs(height: int, width: int, seed: int = 3) -> np.ndarray:
     return np.kron(coarse, np.ones((3, 3), np.uint8))[:height, :width]
 
 
-def one_by_one(function: Callable[[Place], None], places: Iterable[Place]) -> None:
-    for each in places:
+Run = Callable[[Callable[[Cell], None], Iterable[Cell]], None]
+"""Calls a function with each of some cells."""
+
+
+def one_by_one(function: Callable[[Cell], None], cells: Iterable[Cell]) -> None:
+    for each in cells:
         function(each)
 
 
-def fill(pyramid: Pyramid, pixels: np.ndarray) -> None:
-    """Its cells come from the last to the first."""
-    for rows, cols in reversed(pyramid.cells()):
-        pyramid.add_cell(pixels[rows, cols], rows, cols)
+def fill(pyramid: Pyramid, pixels: np.ndarray, run: Run = one_by_one) -> None:
+    """The cells of a level come from the last to the first."""
+
+    def add(cell: Cell) -> None:
+        if cell.level == 0:
+            pyramid.add_cell(cell, pixels[pyramid.place(cell)])
+        else:
+            pyramid.add_overviews(cell)
+
+    for level in sorted({cell.level for cell in pyramid.cells()}):
+        run(add, [cell for cell in reversed(pyramid.cells()) if cell.level == level])
 
 
 def levels_of(
-    folder: Path, pixels: np.ndarray, halve: Halve, storage: Storage = STORAGE, in_parallel: InParallel = one_by_one
+    folder: Path, pixels: np.ndarray, halve: Halve, storage: Storage = STORAGE, run: Run = one_by_one
 ) -> list[np.ndarray]:
     """All overviews of these pixels; the raster itself must be what it was."""
     with Pyramid(pixels.shape, pixels.dtype, NODATA, halve, storage, folder / "tiles.tmp") as pyramid:
-        fill(pyramid, pixels)
-        pyramid.add_overviews(in_parallel)
+        fill(pyramid, pixels, run)
         shapes = [level.shape for level in pyramid.levels]
         whole, *levels = (pyramid._stored(level, *map(slice, (0, 0), shape)) for level, shape in enumerate(shapes))
     assert (whole == pixels).all()
@@ -104,9 +115,9 @@ def test_a_raster_that_fits_into_a_tile_has_none(tmp_path: Path) -> None:
 def test_levels_depend_neither_on_how_tiles_are_stored_nor_on_threads(
     tmp_path: Path, dtype: type, storage: Storage, halve: Halve, resampling: str
 ) -> None:
-    def shuffled(function: Callable[[Place], None], places: Iterable[Place]) -> None:
+    def shuffled(function: Callable[[Cell], None], cells: Iterable[Cell]) -> None:
         with ThreadPoolExecutor(3) as pool:
-            list(pool.map(function, reversed(list(places))))
+            list(pool.map(function, reversed(list(cells))))
 
     pixels: np.ndarray = blobs(1027, 4603).astype(dtype)
     expected = levels_of(tmp_path, pixels, halve)
@@ -122,4 +133,22 @@ def test_a_tile_that_changed_since_is_noticed(tmp_path: Path) -> None:
         for numbers in (second.offsets, second.sizes):
             numbers[0, 0] = numbers[0, 1]
         with pytest.raises(VerificationError, match=r"tiles\.tmp: is not what was written"):
-            pyramid.add_overviews(one_by_one)
+            pyramid.add_overviews(Cell(2, 0, 0))
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (2048, 2049), (9000, 300), (20_000, 33_000), (70_000, 9_000)])
+def test_cells_come_behind_what_they_are_made_of_as_soon_as_that_is_there(
+    tmp_path: Path, shape: tuple[int, int]
+) -> None:
+    pyramid = Pyramid(shape, np.dtype(np.uint8), NODATA, average, STORAGE, tmp_path / "tiles.tmp")
+    cells = pyramid.cells()
+    for number, cell in enumerate(cells):
+        parts = pyramid.made_of(cell)
+        assert set(parts) <= set(cells[:number])
+        bottoms = [pyramid.place(each)[0].stop for each in cells[:number] if each.level == 0]
+        if parts:
+            assert max(bottoms) <= pyramid.place(cell)[0].stop << cell.level, "it waits for nothing below it"
+    for level in {0, *range(2, len(pyramid.levels) - 1, 2)}:
+        places = [pyramid.place(cell) for cell in cells if cell.level == level]
+        area = sum((rows.stop - rows.start) * (cols.stop - cols.start) for rows, cols in places)
+        assert area == np.prod(pyramid.levels[level].shape)

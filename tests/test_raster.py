@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree as ET
 
 import numpy as np
@@ -12,8 +14,10 @@ import rasterio
 import rasterio.shutil
 from affine import Affine
 from rasterio.crs import CRS
+from rasterio.io import MemoryFile
 
 from geofcs import product as product_file
+from geofcs import storage
 from geofcs.classes import BINARY, CLASSES_TAG, LANDSAT, SECOND, ClassScheme, LandCover, scheme_from_json
 from geofcs.errors import OutputError, VerificationError
 from geofcs.gdal import gdal_settings
@@ -175,20 +179,53 @@ def test_bytes_depend_neither_on_how_strips_are_cut_nor_on_threads(tmp_path: Pat
     assert hashes[0] == hashes[1] == hashes[2]
 
 
-@pytest.mark.parametrize(("level", "what"), [({}, "rows from"), ({"overview_level": 0}, "overviews of level 1")])
-def test_a_product_that_differs_from_its_strips_is_noticed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, level: dict[str, int], what: str
+@pytest.mark.parametrize("share", [0.0, 0.001, 0.02, 0.2, 0.5, 0.8, 0.99, 1.0])
+def test_a_byte_of_a_product_that_is_not_what_was_written_is_noticed_wherever_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, share: float
 ) -> None:
     write = Pyramid.write
 
-    def write_and_flip_a_pixel(pyramid: Pyramid, path: Path, header: bytes) -> None:
-        write(pyramid, path, header)
-        with rasterio.open(path, "r+", IGNORE_COG_LAYOUT_BREAK="YES", **level) as file:
-            pixel = file.read(1, window=((300, 301), (450, 451)))
-            file.write(pixel ^ 1, 1, window=((300, 301), (450, 451)))
+    def write_and_flip_a_bit(pyramid: Pyramid, path: Path, header: bytes) -> dict[str, int | str]:
+        described = write(pyramid, path, header)
+        data = bytearray(path.read_bytes())
+        data[int(share * (len(data) - 1))] ^= 1
+        path.write_bytes(data)
+        return described
 
-    monkeypatch.setattr(Pyramid, "write", write_and_flip_a_pixel)
-    with pytest.raises(VerificationError, match=f"{what} .*not what was computed"):
+    monkeypatch.setattr(Pyramid, "write", write_and_flip_a_bit)
+    with pytest.raises(VerificationError, match="is not what was computed"):
+        written(tmp_path, SECOND)
+    assert not list(tmp_path.glob("*.tmp"))
+
+
+def test_a_product_that_is_cut_short_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write = Pyramid.write
+
+    def write_and_cut(pyramid: Pyramid, path: Path, header: bytes) -> dict[str, int | str]:
+        described = write(pyramid, path, header)
+        os.truncate(path, path.stat().st_size - 1)
+        return described
+
+    monkeypatch.setattr(Pyramid, "write", write_and_cut)
+    with pytest.raises(VerificationError, match="is not what was computed"):
+        written(tmp_path, SECOND)
+
+
+def test_pixels_that_gdal_does_not_compress_to_what_they_are_are_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Flipping(MemoryFile):  # type: ignore[misc]  # rasterio tells no types
+        """A file in memory that holds other pixels than it was given."""
+
+        def open(self, **options: Any) -> Any:
+            file = super().open(**options)
+            write = getattr(file, "write", None)
+            if write is not None:
+                file.write = lambda pixels, band: write(pixels ^ 1, band)
+            return file
+
+    monkeypatch.setattr(storage, "MemoryFile", Flipping)
+    with pytest.raises(VerificationError, match="not compressed to what they are"):
         written(tmp_path, SECOND)
 
 
