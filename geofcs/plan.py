@@ -13,10 +13,10 @@ from geofcs.errors import InputError, UsageError
 from geofcs.model.memory import activation_bytes
 from geofcs.model.weights import WeightsInfo, read_weights_info
 from geofcs.records import Plan
-from geofcs.report import versions
+from geofcs.report import decisive_versions
 from geofcs.scene import SceneOptions, ScenePair, plan_pair
 from geofcs.scoring import ModelSource, checked_tta
-from geofcs.tiles import Lattice
+from geofcs.tiles import BLOCKS_PER_WORKER, Block, Lattice
 
 OVERLAP_SHARE = 8
 """The default overlap is the tile divided by this: docs/concepts.md shows what more or less of it does."""
@@ -25,9 +25,6 @@ DEFAULT_THREADS = 1
 """Threads per model call: workers use the other cores, and single threads never wait for one that lost its core."""
 
 DEFAULT_BATCH = {"cpu": 1, "mps": 1, "cuda": 8}
-
-DECISIVE = ("geofcs", "torch", "gdal of rasterio")
-"""Whose version has a say in the bytes: of two halves of a run both must be made by the same."""
 
 FAIL, NODATA = "fail", "nodata"
 """What happens to tiles that cannot be computed (`on_tile_error`)."""
@@ -82,6 +79,15 @@ class DetectPlan:
     landcover: bool
     on_tile_error: str
 
+    @property
+    def blocks(self) -> list[Block]:
+        """What its crew computes.
+
+        Where all share one GPU, nobody has to be kept busy to the end: a block each, side by side, are as fast.
+        """
+        share_a_gpu = self.source.device != "cpu" and self.crew.processes == 1
+        return self.lattice.blocks(self.crew.in_flight, per_worker=1 if share_a_gpu else BLOCKS_PER_WORKER)
+
     def job(self, strips: Path) -> BlockJob:
         """What the blocks of this plan need to know."""
         return BlockJob(
@@ -92,7 +98,7 @@ class DetectPlan:
     def as_json(self) -> Plan:
         """The plan as it is compared when a run is taken up again: equal plans give equal bytes."""
         return {
-            "versions": {name: version for name, version in versions().items() if name in DECISIVE},
+            "versions": decisive_versions(),
             "scenes": self.pair.describe(),
             "tiles": {"tile": self.lattice.tile, "overlap": self.lattice.rows.overlap},
             "weights": {"sha256": self.weights.sha256, "architecture": self.weights.architecture},

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from geofcs.errors import InputError
 
-MOST_BLOCK_COLUMNS = 32
+MOST_BLOCK_COLUMNS = 24
 """Tile columns in a block at most: bounds the row of accumulators a block keeps in memory."""
 
 MOST_SHARED_TILES = 0.08
@@ -124,26 +124,28 @@ class Lattice:
         """Number of tiles in the lattice."""
         return self.rows.count * self.cols.count
 
-    def blocks(self, workers: int, most_columns: int = MOST_BLOCK_COLUMNS) -> list[Block]:
-        """The lattice cut into blocks for that many workers.
+    def blocks(
+        self, workers: int, most_columns: int = MOST_BLOCK_COLUMNS, per_worker: int = BLOCKS_PER_WORKER
+    ) -> list[Block]:
+        """The lattice cut into blocks for that many workers, `per_worker` for each if that is worth it.
 
         Columns are cut by width alone, so that strips have the same extent however many workers there are; rows are cut
         as often as balances the workers without computing too many tiles twice.
         """
         column_cuts = even_cuts(self.cols.count, math.ceil(self.cols.count / most_columns))
         across = len(column_cuts) - 1
-        row_cuts = even_cuts(self.rows.count, self._row_parts(workers, across))
+        row_cuts = even_cuts(self.rows.count, self._row_parts(workers, across, per_worker))
         return [
             Block(first_row, stop_row, first_col, stop_col)
             for first_row, stop_row in itertools.pairwise(row_cuts)
             for first_col, stop_col in itertools.pairwise(column_cuts)
         ]
 
-    def _row_parts(self, workers: int, across: int) -> int:
+    def _row_parts(self, workers: int, across: int, per_worker: int) -> int:
         if workers == 1:
             return 1
         needed = math.ceil(workers / across)
-        wanted = math.ceil(BLOCKS_PER_WORKER * workers / across)
+        wanted = math.ceil(per_worker * workers / across)
         affordable = 1 + int(MOST_SHARED_TILES * self.rows.count)
         return min(self.rows.count, max(needed, min(wanted, affordable)))
 

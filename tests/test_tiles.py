@@ -79,6 +79,14 @@ def test_few_tiles_of_a_large_scene_are_computed_twice(workers: int, most: float
     assert sum(map(lattice.tiles_to_compute, blocks)) <= (1 + most) * lattice.count
 
 
+def test_a_block_each_costs_no_row_twice_where_the_scene_is_wide_enough() -> None:
+    lattice = Lattice.over(32_768, 32_768, 512, 64)
+    blocks = lattice.blocks(4, per_worker=1)
+    assert [(block.first_row, block.stop_row) for block in blocks] == [(0, 73)] * 4
+    assert sum(map(lattice.tiles_to_compute, blocks)) == lattice.count + 3 * 73
+    assert len(lattice.blocks(4)) == 12
+
+
 def test_columns_are_cut_alike_for_any_number_of_workers() -> None:
     lattice = Lattice.over(20_000, 60_000, 512, 64)
 
