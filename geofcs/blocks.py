@@ -131,9 +131,10 @@ def _first_row_in(lattice: Lattice, row: int) -> int:
 def _streamed(
     job: BlockJob, block: Block, watch: Watch, rows: list[int], cols: range, missing: Mapping[int, Strip]
 ) -> int:
-    scorer = BatchScorer(job.scorer, job.batch, job.lattice.tile)
-    with scorer.stream():
-        return _Stream(job, block, watch, scorer).run_down(rows, cols, missing)
+    with prefetched(read_tiles(job.pair, job.lattice, rows, cols), READ_AHEAD * job.batch) as tiles:
+        scorer = BatchScorer(job.scorer, job.batch, job.lattice.tile)  # loads the model, while tiles are read
+        with scorer.stream():
+            return _Stream(job, block, watch, scorer).run_down(tiles, rows[0], cols, missing)
 
 
 class _Stream:
@@ -145,25 +146,24 @@ class _Stream:
         self._failed: set[tuple[int, int]] = set()
         self._in_float32: set[tuple[int, int]] = set()
 
-    def run_down(self, rows: list[int], cols: range, missing: Mapping[int, Strip]) -> int:
-        """Score the tiles of `rows` x `cols` and write the missing strips; returns how many tiles the model saw.
+    def run_down(self, tiles: Iterable[ReadTile], first_row: int, cols: range, missing: Mapping[int, Strip]) -> int:
+        """Score tiles, rows of all of `cols` from `first_row` on, and write the missing strips.
 
-        Batches go on across the ends of rows, which are rarely a multiple of them. A tile's slot follows from its row
-        and from the columns of its block, which the lattice alone decides.
+        Returns how many tiles the model saw. Batches go on across the ends of rows, which are rarely a multiple of
+        them. A tile's slot follows from its row and from the columns of its block, which the lattice alone decides.
         """
-        job, scored, at_row = self._job, 0, rows[0]
-        with prefetched(read_tiles(job.pair, job.lattice, rows, cols), READ_AHEAD * job.batch) as tiles:
-            for batch in in_batches(tiles, job.batch, lambda tile: tile.row * len(cols) + tile.col - cols.start):
-                filled = {slot: tile for slot, tile in batch.items() if tile.valid.any()}
-                result = self._scorer(filled) if filled else NOTHING
-                for slot, tile in batch.items():
-                    if tile.row != at_row:
-                        self._end_row(at_row, missing)
-                        self._blend.advance(job.lattice.rows.starts[tile.row] - job.lattice.rows.starts[at_row])
-                        at_row = tile.row
-                    self._add(tile, slot, result)
-                scored += len(filled)
-                self._watch.tiles_done(len(batch))
+        job, scored, at_row = self._job, 0, first_row
+        for batch in in_batches(tiles, job.batch, lambda tile: tile.row * len(cols) + tile.col - cols.start):
+            filled = {slot: tile for slot, tile in batch.items() if tile.valid.any()}
+            result = self._scorer(filled) if filled else NOTHING
+            for slot, tile in batch.items():
+                if tile.row != at_row:
+                    self._end_row(at_row, missing)
+                    self._blend.advance(job.lattice.rows.starts[tile.row] - job.lattice.rows.starts[at_row])
+                    at_row = tile.row
+                self._add(tile, slot, result)
+            scored += len(filled)
+            self._watch.tiles_done(len(batch))
         self._end_row(at_row, missing)
         return scored
 

@@ -13,12 +13,10 @@ from torch import Tensor
 from geofcs.errors import InputError
 from geofcs.model.flips import TTA
 from geofcs.model.inference import Recorded, prepare
-from geofcs.model.interface import ChangeModel, Scores, scores_of
-from geofcs.model.weights import load_weights
+from geofcs.model.interface import Scores, scores_of
+from geofcs.model.weights import LoadedWeights, load_unchecked
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-
-Colour = tuple[float, float, float]
 
 _loading = threading.Lock()
 _loaded: dict[ModelSource, ModelScorer] = {}
@@ -49,25 +47,27 @@ class ModelSource:
 
 
 class ModelScorer:
-    """Softmax scores of batches of tiles by one model."""
+    """Softmax scores of batches of tiles by one model, whose weights may still be looked through for damage."""
 
-    def __init__(
-        self, model: ChangeModel, mean_colours: tuple[Colour, Colour], device: str, precision: str, tta: str = "none"
-    ) -> None:
+    def __init__(self, loaded: LoadedWeights, device: str, precision: str, tta: str = "none") -> None:
         self.device = torch.device(device)
-        self.mean_colours = mean_colours
+        self.mean_colours = loaded.info.mean_colours
         self._answer = TTA[tta]
-        self._model = prepare(model.to(self.device).eval(), DTYPES[precision])
+        self._checked = loaded.checked
+        self._model = prepare(loaded.model, DTYPES[precision])
         self._in_turn = _Turns(self.device) if self.device.type == "cuda" else _at_once
 
     def __call__(self, t1: Tensor, t2: Tensor) -> Scores:
         """Float32 scores of two batches (b, 3, tile, tile), RGB 0-255.
 
         On a GPU any thread may call, with any stream as its current one: the scores are that stream's. Where memory is
-        short for a recorded model it is called without recordings from then on, which takes less of it.
+        short for a recorded model it is called without recordings from then on, which takes less of it. Raises
+        `InputError` where weights are damaged.
         """
         with torch.inference_mode():
-            return self._in_turn(lambda: self._scores(t1, t2))
+            scores = self._in_turn(lambda: self._scores(t1, t2))
+        self._checked.result()
+        return scores
 
     def _scores(self, t1: Tensor, t2: Tensor) -> Scores:
         try:
@@ -109,10 +109,10 @@ def _at_once(answer: Callable[[], Scores]) -> Scores:
 
 
 def _load(source: ModelSource) -> ModelScorer:
-    loaded = load_weights(source.weights)
+    loaded = load_unchecked(source.weights, source.device)
     if loaded.info.sha256 != source.sha256:
         raise InputError(f"{source.weights}: has changed since the run was planned: give the command again")
-    return ModelScorer(loaded.model, loaded.info.mean_colours, source.device, source.precision, source.tta)
+    return ModelScorer(loaded, source.device, source.precision, source.tta)
 
 
 def chosen_device(wanted: str) -> str:

@@ -12,8 +12,8 @@ import torch
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
+from geofcs.model.config import Colour
 from geofcs.model.interface import Scores
-from geofcs.scoring import Colour
 
 SMOOTHNESS = 14.0
 """Pixels, standard deviation: with it a tile of 512 shows about a hundred changed regions on 6 % of its pixels."""

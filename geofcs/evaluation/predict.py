@@ -24,12 +24,12 @@ class Predictor:
     def __init__(self, weights: Path, device: str, precision: str, tta: str) -> None:
         """Raises `InputError` for weights that cannot be loaded, a device or an augmentation that is not there."""
         self.tta = checked_tta(tta)
-        loaded = load_weights(weights)
+        loaded = load_weights(weights, chosen_device(device))
         self.info: WeightsInfo = loaded.info
         self.parameters = sum(each.numel() for each in loaded.model.parameters())
         self.precision = chosen_precision(precision, chosen_device(device))
         self.device = torch.device(chosen_device(device))
-        self._model = prepare(loaded.model.to(self.device).eval(), DTYPES[self.precision])
+        self._model = prepare(loaded.model, DTYPES[self.precision])
 
     def maps(self, t1: Tensor, t2: Tensor, scheme: ClassScheme) -> Maps:
         """Maps (b, h, w) of images (b, 3, h, w), 0-255, in the ids of a scheme; raises `ComputeError`."""

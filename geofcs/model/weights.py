@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,7 +23,7 @@ from torch import Tensor, nn
 from geofcs.classes import ClassScheme, LandCover
 from geofcs.durable import written_whole
 from geofcs.errors import InputError, OutputError
-from geofcs.model.build import ARCHITECTURES, ENCODER_KINDS, encoder_of, model_of, without_memory
+from geofcs.model.build import ARCHITECTURES, ENCODER_KINDS, Module, encoder_of, model_of, without_memory
 from geofcs.model.config import AnyEncoderConfig, ChangeConfig, Colour
 from geofcs.model.interface import ChangeModel
 
@@ -74,10 +75,15 @@ class EncoderInfo:
 
 @dataclass(frozen=True)
 class LoadedWeights:
-    """A model with its weights, float32 on the CPU, in eval mode."""
+    """A model with its weights, float32, in eval mode.
+
+    `checked` is done when the tensors were seen to be those that were written, by their hash; its result raises
+    `InputError` where they are not.
+    """
 
     model: ChangeModel
     info: WeightsInfo
+    checked: Future[None]
 
 
 def read_info(path: Path) -> WeightsInfo | EncoderInfo:
@@ -97,12 +103,21 @@ def read_weights_info(path: Path) -> WeightsInfo:
     return info
 
 
-def load_weights(path: Path) -> LoadedWeights:
-    """The model that a file holds. Raises `InputError` as `read_info` does, and where tensors do not fit the config."""
+def load_weights(path: Path, device: str = "cpu") -> LoadedWeights:
+    """The model that a file holds, on a device.
+
+    Raises `InputError` as `read_info` does, and where tensors do not fit the config or are damaged.
+    """
+    loaded = load_unchecked(path, device)
+    loaded.checked.result()
+    return loaded
+
+
+def load_unchecked(path: Path, device: str) -> LoadedWeights:
+    """The same before it is known that tensors are not damaged, which takes longer than all else."""
     info = read_weights_info(path)
-    model = without_memory(model_of, info.config)
-    _fill(model, path, info.sha256)
-    return LoadedWeights(model.eval(), info)
+    model, checked = _filled(lambda: without_memory(model_of, info.config), path, info.sha256, device)
+    return LoadedWeights(model.eval(), info, checked)
 
 
 def load_encoder(path: Path) -> nn.Module:
@@ -110,8 +125,8 @@ def load_encoder(path: Path) -> nn.Module:
     info = read_info(path)
     if not isinstance(info, EncoderInfo):
         raise InputError(f"{path}: holds a whole model ({info.architecture}), not an encoder")
-    encoder = without_memory(encoder_of, info.config)
-    _fill(encoder, path, info.sha256)
+    encoder, checked = _filled(lambda: without_memory(encoder_of, info.config), path, info.sha256, "cpu")
+    checked.result()
     return encoder
 
 
@@ -180,15 +195,26 @@ def _stored(tensor: Tensor, dtype: torch.dtype) -> Tensor:
     return (tensor.to(dtype) if tensor.is_floating_point() else tensor).contiguous()
 
 
-def _fill(module: nn.Module, path: Path, sha256: str) -> None:
-    """Give a module without memory the tensors of a file whose hash must be `sha256`."""
+def _filled(make: Callable[[], Module], path: Path, sha256: str, device: str) -> tuple[Module, Future[None]]:
+    """A module made without memory, with the tensors of a file, and whether their hash is `sha256`."""
     with _opened(path) as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, the file is no mapping
+    aside = ThreadPoolExecutor(1, "geofcs-hash")
+    checked = aside.submit(_check_content, path, tensors, sha256)
+    aside.shutdown(wait=False)
+    module = make()
+    wanted = module.state_dict()
+    if _shapes(wanted) != _shapes(tensors):
+        checked.result()  # what is damaged is told first
+        check_tensors(path, _shapes(wanted), _shapes(tensors))
+    filled = {name: tensor.to(device).to(wanted[name].dtype) for name, tensor in tensors.items()}
+    module.load_state_dict(filled, assign=True)
+    return module.to(device), checked
+
+
+def _check_content(path: Path, tensors: Mapping[str, Tensor], sha256: str) -> None:
     if _content_hash(tensors) != sha256:
         raise InputError(f"{path}: is damaged: its tensors are not those it was written with; copy it again")
-    wanted = module.state_dict()
-    check_tensors(path, _shapes(wanted), _shapes(tensors))
-    module.load_state_dict({name: tensor.to(wanted[name].dtype) for name, tensor in tensors.items()}, assign=True)
 
 
 def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:

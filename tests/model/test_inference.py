@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from dataclasses import replace
 from typing import Any
 
@@ -28,6 +29,7 @@ from geofcs.model.interface import ChangeModel, Logits
 from geofcs.model.kernels import choice_for
 from geofcs.model.published import published_model
 from geofcs.model.sizes import pico
+from geofcs.model.weights import LoadedWeights, WeightsInfo
 from geofcs.scoring import ModelScorer
 from tests.model import fill
 from tests.model.conformance import assert_close, case, published_weights
@@ -275,7 +277,10 @@ def test_where_memory_is_short_a_model_goes_on_without_recordings(monkeypatch: p
 
     monkeypatch.setattr(graphs, "_Recording", Recording)
     monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
-    scorer = ModelScorer(build(SMALL, seed=0), ((0.0, 0.0, 0.0), (0.0, 0.0, 0.0)), "cpu", "fp32")
+    checked: Future[None] = Future()
+    checked.set_result(None)
+    info = WeightsInfo(SMALL, SECOND, 64, "nothing", "")
+    scorer = ModelScorer(LoadedWeights(build(SMALL, seed=0).eval(), info, checked), "cpu", "fp32")
     scorer._model = graphs.Recorded(plain)
     batches = {tiles: pair(tiles, 3, 1, 1) for tiles in (16, 8, 32)}
     assert (scorer(*batches[16]).change == 0.5).all()

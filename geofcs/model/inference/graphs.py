@@ -10,7 +10,7 @@ from torch import Tensor
 
 from geofcs.model.interface import Logits
 
-WARM_UPS = 2
+WARM_UPS = 1
 """Calls before recording: libraries choose their algorithms and allocate their workspaces in them."""
 
 
