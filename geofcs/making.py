@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -17,15 +16,17 @@ from geofcs.errors import StoppedError
 from geofcs.grid import Grid
 from geofcs.product import Product
 from geofcs.raster import Begun, products_begun
+from geofcs.records import Described
+from geofcs.report import versions
 from geofcs.strips import Mosaic
-from geofcs.vector import PolygonCounts, polygons_of
+from geofcs.vector.counts import PolygonCounts
+from geofcs.vector.polygonize import polygons_of
 from geofcs.vector.source import Pixels, framed
 from geofcs.vector.windows import Block
+from geofcs.wanted import POLYGONS, Wanted
 
 SECONDS_BETWEEN_LOOKS = 0.05
 """At whether a strip is there."""
-
-POLYGONS = "changes.gpkg"
 
 
 @dataclass(frozen=True)
@@ -46,21 +47,6 @@ class StripSource:
         """From-to codes and change scores in percent of a block's window. Raises `VerificationError`."""
         codes, percent = self.mosaic.read((1, 2), *block.inside, self.scheme.code_dtype)
         return framed(block, codes, NO_CHANGE), framed(block, percent.astype(np.uint8), PERCENT_NODATA)
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What is to be made in `folder` of strips, in so many threads; polygons are dated `date` (ISO 8601)."""
-
-    folder: Path
-    products: Sequence[Product]
-    strips: Mosaic
-    grid: Grid
-    scheme: ClassScheme
-    threads: int
-    date: str
-    polygons: Mapping[str, Any]
-    """Options of `polygons_of`."""
 
 
 class Making:
@@ -107,7 +93,7 @@ class Making:
         self._arrivals.await_all()
 
     def finish_rasters(
-        self, products: Sequence[Product], progress: Callable[[int], None], finished: Callable[[Product], None]
+        self, products: Sequence[Product], progress: Callable[[int], None], finished: Callable[[Described], None]
     ) -> None:
         """Write and compare these, as `Begun.finish` says: those that were begun, if any were."""
         if self._rasters is None:
@@ -122,6 +108,10 @@ class Making:
             self.begin_polygons()
         assert self._polygons is not None, "just begun"
         return self._polygons.result()
+
+    def versions(self) -> dict[str, str]:
+        """Of what makes them."""
+        return versions()
 
     def give_up(self) -> None:
         """Let nobody wait for strips any more."""

@@ -9,27 +9,20 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from enum import Enum
 from multiprocessing.connection import Connection, Pipe
-from typing import Any
+from typing import Any, NamedTuple
 
-from geofcs.errors import ComputeError, GeofcsError
-from geofcs.making import Making, Wanted
+from geofcs.errors import ComputeError
 from geofcs.product import Product
-from geofcs.vector import PolygonCounts
+from geofcs.records import Described
+from geofcs.vector.counts import PolygonCounts
+from geofcs.wanted import Wanted
 
 SECONDS_TO_END = 10.0
 """How long a process that was told to end may take to clear what it had begun."""
-
-SECONDS_OF_A_TURN = 0.0005
-"""For which one thread keeps the interpreter while others want it: they compress and sum up mostly, without it, and
-Python's own five milliseconds are longer than most of what they then do with it."""
-
-NICENESS = 5
-"""By how much the processes stand back: what feeds a GPU goes before."""
 
 
 class Part(Enum):
@@ -50,9 +43,16 @@ class News(Enum):
     """What it tells, each with one thing."""
 
     PIXELS = "how many more are done"
-    FINISHED = "the number of a product"
-    DONE = "how many polygons there are, None of rasters"
+    FINISHED = "a product's files"
+    DONE = "a `Made` of polygons, None of rasters"
     ERROR = "the `GeofcsError` that it ends with"
+
+
+class Made(NamedTuple):
+    """What the process that makes polygons has to tell of them: how many there are, and what software made them."""
+
+    polygons: PolygonCounts
+    versions: dict[str, str]
 
 
 @contextmanager
@@ -70,6 +70,7 @@ class MadeMeanwhile:
 
     def __init__(self, rasters: Maker, polygons: Maker) -> None:
         self._rasters, self._polygons = rasters, polygons
+        self._versions: dict[str, str] = {}
 
     def all_strips_are_there(self) -> None:
         """From now on one that is missing is an error."""
@@ -77,15 +78,20 @@ class MadeMeanwhile:
             each.say(Word.COMPLETE)
 
     def finish_rasters(
-        self, products: Sequence[Product], progress: Callable[[int], None], finished: Callable[[Product], None]
+        self, _products: Sequence[Product], progress: Callable[[int], None], finished: Callable[[Described], None]
     ) -> None:
         """Have all of them written and compared, as `Begun.finish` says."""
-        self._rasters.await_done(progress, lambda number: finished(products[number]))
+        self._rasters.await_done(progress, finished)
 
     def finish_polygons(self, progress: Callable[[int], None]) -> PolygonCounts:
         """Have them written, as `polygons_of` says; `progress` is told of pixels done, those done before included."""
-        counts: PolygonCounts = self._polygons.await_done(progress)
-        return counts
+        made: Made = self._polygons.await_done(progress)
+        self._versions = made.versions
+        return made.polygons
+
+    def versions(self) -> dict[str, str]:
+        """Of what has made them; known when the polygons are finished."""
+        return self._versions
 
     def abandon(self) -> None:
         """End the processes, and wait for them."""
@@ -106,7 +112,7 @@ class Maker:
         with suppress(OSError):  # it has ended, as its next news would tell
             self._connection.send(word)
 
-    def await_done(self, progress: Callable[[int], None], finished: Callable[[int], None] | None = None) -> Any:
+    def await_done(self, progress: Callable[[int], None], finished: Callable[[Described], None] | None = None) -> Any:
         """Pass on what it tells until it is done. Raises what it failed with, `ComputeError` where it was ended."""
         while True:
             try:
@@ -140,76 +146,10 @@ def _making(wanted: Wanted, part: Part) -> Iterator[Maker]:
     with here:
         with there:
             process = subprocess.Popen(
-                [sys.executable, "-c", f"from geofcs.meanwhile import serve; serve({there.fileno()})"],
+                [sys.executable, "-c", f"from geofcs.maker import serve; serve({there.fileno()})"],
                 pass_fds=[there.fileno()],
                 env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
                 start_new_session=True,  # an interrupt of the terminal is for this process to answer
             )
         here.send((wanted, part))
         yield Maker(part, process, here)
-
-
-def serve(descriptor: int) -> None:
-    """The process: make what it is told to, and tell how it gets on."""
-    sys.setswitchinterval(SECONDS_OF_A_TURN)
-    os.nice(NICENESS)
-    connection = Connection(descriptor)
-    wanted, part = connection.recv()
-    tell = _Telling(connection)
-    with Making(wanted) as making:
-        if connection.poll():  # the run may be gone since it began this process, and another be writing there
-            _hear(connection, making)
-        threading.Thread(target=_listen, args=(connection, making), daemon=True).start()
-        try:
-            if part == Part.RASTERS:
-                _rasters(making, wanted, tell)
-            else:
-                _polygons(making, tell)
-        except GeofcsError as error:
-            tell(News.ERROR, error)
-
-
-def _rasters(making: Making, wanted: Wanted, tell: _Telling) -> None:
-    making.begin_rasters(wanted.products)
-    making.await_all_strips()
-    making.finish_rasters(
-        wanted.products,
-        lambda pixels: tell(News.PIXELS, pixels),
-        lambda product: tell(News.FINISHED, wanted.products.index(product)),
-    )
-    tell(News.DONE, None)
-
-
-def _polygons(making: Making, tell: _Telling) -> None:
-    making.begin_polygons()
-    making.await_all_strips()
-    tell(News.DONE, making.finish_polygons(lambda pixels: tell(News.PIXELS, pixels)))
-
-
-def _listen(connection: Connection, making: Making) -> None:
-    while _hear(connection, making) != Word.ABANDON:
-        pass
-
-
-def _hear(connection: Connection, making: Making) -> Word:
-    """Pass on what the run says. Where it ended without a word, another may have taken its place: leave at once."""
-    try:
-        word: Word = connection.recv()
-    except (EOFError, OSError):
-        os._exit(ComputeError.exit_code)
-    if word == Word.ABANDON:
-        making.give_up()
-    else:
-        making.all_strips_are_there()
-    return word
-
-
-class _Telling:
-    """Sends from many threads, to whoever still listens."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection, self._one_at_a_time = connection, threading.Lock()
-
-    def __call__(self, news: News, what: Any) -> None:
-        with self._one_at_a_time, suppress(OSError):
-            self._connection.send((news, what))

@@ -8,28 +8,30 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from geofcs.blocks import BlockCounts, BlockJob, give_up, oddities_of
 from geofcs.errors import ComputeError, InputError
-from geofcs.journal import Journal
+from geofcs.journal import Journal, as_output_error
 from geofcs.listener import Listener
 from geofcs.lock import Lock
-from geofcs.making import POLYGONS, Making, Wanted
 from geofcs.meanwhile import MadeMeanwhile, making_meanwhile
 from geofcs.model.shipped import said_of_shipped
 from geofcs.oddities import Oddities
 from geofcs.plan import DetectPlan, DetectRequest
 from geofcs.product import Product, products_of
-from geofcs.records import fingerprint
-from geofcs.report import versions
+from geofcs.records import fingerprint, lasting
 from geofcs.schedule import Outcome
 from geofcs.space import Space
 from geofcs.strips import Mosaic, Strip, strips_of
 from geofcs.tiles import Block
-from geofcs.vector import PolygonCounts
+from geofcs.vector.counts import PolygonCounts
+from geofcs.wanted import POLYGONS, Wanted
+
+if TYPE_CHECKING:
+    from geofcs.making import Making
 
 Compute = Callable[[BlockJob, Sequence[Block], Listener], Outcome]
 """Has blocks computed by a crew."""
@@ -63,14 +65,9 @@ class Run:
     compute: Compute
 
     @property
-    def blocks(self) -> list[Block]:
-        """What its crew computes."""
-        return self.plan.lattice.blocks(self.plan.crew.in_flight)
-
-    @property
     def strips(self) -> list[Strip]:
         """What its blocks write."""
-        return [strip for block in self.blocks for strip in strips_of(self.plan.lattice, block)]
+        return [strip for block in self.plan.blocks for strip in strips_of(self.plan.lattice, block)]
 
     @property
     def products(self) -> list[Product]:
@@ -103,14 +100,13 @@ def _computed(run: Run, space: Space) -> dict[str, Any]:
     with _making(run) as making:
         with run.clock.stage("tiles"):
             counts, oddities = _compute_strips(run, making)
-            making.all_strips_are_there()
             run.plan.pair.check_unchanged()
         with run.clock.stage("rasters"):
             space.check_rasters()
             _write_rasters(run, making, anew=counts.strips_written > 0)
         with run.clock.stage("polygons"):
             polygons = _write_polygons(run, making)
-    return _record(run, counts, oddities, polygons)
+        return _record(run, counts, oddities, polygons, making.versions())
 
 
 def _making(run: Run) -> AbstractContextManager[Making | MadeMeanwhile]:
@@ -119,8 +115,12 @@ def _making(run: Run) -> AbstractContextManager[Making | MadeMeanwhile]:
     What an earlier attempt has left is looked through first: some of it may have to be computed again.
     """
     fresh = not any(run.journal.strips(run.plan.as_json()).iterdir())
-    meanwhile = fresh and _computes_elsewhere(run.plan) and os.name == "posix"
-    return making_meanwhile(_wanted(run)) if meanwhile else Making(_wanted(run))
+    if fresh and _computes_elsewhere(run.plan) and os.name == "posix":
+        return making_meanwhile(_wanted(run))
+
+    from geofcs.making import Making  # brings what writes polygons, which takes a second: not where others do
+
+    return Making(_wanted(run))
 
 
 def _wanted(run: Run) -> Wanted:
@@ -164,7 +164,7 @@ def _tell(run: Run, of_space: str) -> None:
 
 
 def _compute_strips(run: Run, making: Making | MadeMeanwhile) -> tuple[BlockCounts, Oddities]:
-    plan, listener, blocks = run.plan, run.listener, run.blocks
+    plan, listener, blocks = run.plan, run.listener, run.plan.blocks
     tiles = sum(plan.lattice.tiles_to_compute(block) for block in blocks)
     listener.stage("tiles", tiles, "tiles", run.pixels / tiles)
     job = plan.job(run.journal.strips(plan.as_json()))
@@ -174,6 +174,7 @@ def _compute_strips(run: Run, making: Making | MadeMeanwhile) -> tuple[BlockCoun
         making.abandon()
         run.journal.discard()
         raise InputError("no pixel is valid on both dates: check --mask-t1, --mask-t2 and --aoi against the scenes")
+    making.all_strips_are_there()
     oddities = oddities_of(job, blocks)
     for sentence in oddities.sentences(plan.batch):
         listener.note(sentence)
@@ -210,17 +211,15 @@ def _write_rasters(run: Run, making: Making | MadeMeanwhile, *, anew: bool) -> N
     run.listener.stage("rasters", len(products) * run.pixels, "pixels", 1)
     finished = [product for product in products if not anew and journal.is_finished(product.files)]
     run.listener.advance(len(finished) * run.pixels)
-
-    def finish(product: Product) -> None:
-        journal.finish(product.files)
-
-    making.finish_rasters([product for product in products if product not in finished], run.listener.advance, finish)
+    unfinished = [product for product in products if product not in finished]
+    making.finish_rasters(unfinished, run.listener.advance, journal.finish)
 
 
 def _write_polygons(run: Run, making: Making | MadeMeanwhile) -> PolygonCounts:
     run.listener.stage("polygons", run.pixels, "pixels", 1)
     counts = making.finish_polygons(run.listener.advance)
-    run.journal.finish([POLYGONS])
+    with as_output_error(run.journal.staging):
+        run.journal.finish(lasting(run.journal.staging, [POLYGONS]))
     return counts
 
 
@@ -243,14 +242,16 @@ def polygon_options(request: DetectRequest, plan: DetectPlan) -> dict[str, Any]:
     }
 
 
-def _record(run: Run, counts: BlockCounts, oddities: Oddities, polygons: PolygonCounts) -> dict[str, Any]:
+def _record(
+    run: Run, counts: BlockCounts, oddities: Oddities, polygons: PolygonCounts, versions: dict[str, str]
+) -> dict[str, Any]:
     """The content of run.json but for the outputs."""
     request, plan = run.request, run.plan
     as_json = plan.as_json()
     return {
         "started": run.clock.started.isoformat(timespec="seconds"),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-        "versions": versions(),
+        "versions": versions,
         "fingerprint": fingerprint(as_json),
         "plan": as_json,
         "weights": {"path": str(request.weights), "trained": plan.weights.trained},

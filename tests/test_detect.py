@@ -137,7 +137,7 @@ def test_block_shapes_change_no_byte(
     material: Material, undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most_columns: int
 ) -> None:
     cut = Lattice.blocks
-    monkeypatch.setattr(Lattice, "blocks", lambda lattice, workers: cut(lattice, workers, most_columns))
+    monkeypatch.setattr(Lattice, "blocks", lambda lattice, workers, **_: cut(lattice, workers, most_columns))
     run = detect(material.request(tmp_path / "out", landcover=True, workers=3), Silent())
     assert run["counts"]["strips_written"] == 6 * math.ceil(9 / most_columns)
     assert raster_hashes(tmp_path / "out") == raster_hashes(undisturbed)
@@ -446,7 +446,7 @@ def makers() -> list[psutil.Process]:
     return [
         each
         for each in psutil.process_iter(["cmdline"])
-        if any("geofcs.meanwhile" in word for word in each.info["cmdline"] or ())
+        if any("geofcs.maker" in word for word in each.info["cmdline"] or ())
     ]
 
 

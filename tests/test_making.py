@@ -14,11 +14,12 @@ import pytest
 
 from geofcs.classes import SECOND
 from geofcs.errors import ComputeError, VerificationError
-from geofcs.making import Count, Making, Wanted
+from geofcs.making import Count, Making
 from geofcs.meanwhile import MadeMeanwhile, Maker, making_meanwhile
 from geofcs.product import products_of
 from geofcs.strips import Mosaic, Strip, strips_of, write_strip
 from geofcs.tiles import Lattice
+from geofcs.wanted import Wanted
 from tests import outputs
 
 GRID = replace(outputs.GRID, height=2600, width=2100)

@@ -38,7 +38,7 @@ def polygonize(
 
     from geofcs.classes import scheme_named
     from geofcs.cli.terminal import stderr
-    from geofcs.vector import polygonize as run
+    from geofcs.vector.polygonize import polygonize as run
 
     counts = run(
         change, out, probability=probability, scheme=None if classes is None else scheme_named(classes),

@@ -9,11 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import pyogrio
-import pyogrio.errors
 import pyproj
 import shapely
-from pyogrio.raw import read as read_vector
 from rasterio.windows import Window
 from shapely.geometry.base import BaseGeometry
 
@@ -136,8 +133,11 @@ def _file_shape(text: str) -> tuple[BaseGeometry, pyproj.CRS | None]:
 
 
 def _shape_in(path: Path, shown: str) -> tuple[BaseGeometry, pyproj.CRS | None]:
+    import pyogrio.errors  # brings pandas, which takes a second: only where there is such a file
+    import pyogrio.raw
+
     try:
-        meta, _, wkb, _ = read_vector(path, columns=[])
+        meta, _, wkb, _ = pyogrio.raw.read(path, columns=[])
         shapes = shapely.from_wkb(wkb)
         crs = None if meta["crs"] is None else pyproj.CRS.from_user_input(meta["crs"])
     except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, OSError, ValueError,

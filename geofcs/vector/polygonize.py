@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from geofcs.classes import ClassScheme
 from geofcs.errors import InputError, OutputError
 from geofcs.vector.areas import PixelAreas
 from geofcs.vector.check import LAYER
+from geofcs.vector.counts import PolygonCounts
 from geofcs.vector.features import GEOMETRY, FeatureMaker
 from geofcs.vector.regions import Regions, Tally
 from geofcs.vector.rings import Polygons
@@ -32,18 +32,6 @@ POLYGONS_AT_ONCE = 65_536
 """Polygons on their way into the file; more are handed over in parts."""
 
 Found = tuple[Regions, Polygons]
-
-
-@dataclass(frozen=True)
-class PolygonCounts:
-    """What became of the regions of a change raster: how many were written, and how many were below the least area.
-
-    `pixels_per_code` counts pixels of the raster, no change (0) and nodata included.
-    """
-
-    polygons: int
-    polygons_below_min_area: int
-    pixels_per_code: dict[int, int]
 
 
 def polygonize(

@@ -16,7 +16,8 @@ from affine import Affine
 from rasterio.crs import CRS
 
 from geofcs.errors import GeofcsError, InputError, OutputError, SourceError, UsageError, VerificationError
-from geofcs.vector import polygonize, stream, write
+from geofcs.vector import stream, write
+from geofcs.vector.polygonize import polygonize
 from geofcs.vector.regions import BlockRegions, find_regions
 from tests.vector.rasters import write_raster
 

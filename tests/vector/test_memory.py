@@ -69,7 +69,7 @@ def test_three_million_polygons_need_less_than_a_gigabyte(tmp_path: Path) -> Non
                 codes = np.kron(patches, np.ones((8, 8))).astype(np.uint8)
                 file.write(codes, 1, window=Window(left, top, part, part))
     script = (
-        "import resource, sys; from pathlib import Path; from geofcs.vector import polygonize; "
+        "import resource, sys; from pathlib import Path; from geofcs.vector.polygonize import polygonize; "
         "made = polygonize(sys.argv[1], Path(sys.argv[2])); "
         "print(made.polygons, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)"
     )

@@ -16,8 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from geofcs.errors import VerificationError
-from geofcs.vector import pieces, polygonize
+from geofcs.vector import pieces
 from geofcs.vector.pieces import Cut
+from geofcs.vector.polygonize import polygonize
 from geofcs.vector.stream import RegionStream
 from tests.vector.rasters import Codes, Found, regions_in_blocks, write_raster
 from tests.vector.test_seams import random_rasters, sieve, spiral

@@ -18,8 +18,8 @@ from rasterio.crs import CRS
 
 from geofcs.classes import BINARY, LANDSAT, SECOND, ClassScheme, LandCover
 from geofcs.grid import Grid
-from geofcs.vector import polygonize
 from geofcs.vector.features import SCHEMA, FeatureMaker
+from geofcs.vector.polygonize import polygonize
 from geofcs.vector.regions import Regions
 from geofcs.vector.rings import Polygons
 from geofcs.vector.write import write_features

@@ -21,7 +21,7 @@ from geofcs.synthetic.write import Extent, write_scenes
 from geofcs.training.data.dataset import open_dataset
 from geofcs.training.data.scene_tiles import SceneTiles
 from geofcs.training.data.truth import labels_in, plan_truth
-from geofcs.vector import polygonize
+from geofcs.vector.polygonize import polygonize
 
 PARAMETERS = SceneParameters(seed=3, gsd=2.0)
 SIDE = 320
