@@ -52,7 +52,7 @@ class Amount:
 
 
 FULL = Amount(lanes=4, rounds=10, steps_of=40, kills=8, disks=3, cuts=20, flips=100, state_kills=3)
-QUICK = Amount(lanes=2, rounds=1, steps_of=60, kills=2, disks=2, cuts=3, flips=5, state_kills=2)
+QUICK = Amount(lanes=2, rounds=1, steps_of=90, kills=2, disks=2, cuts=3, flips=5, state_kills=2)
 
 
 def main() -> None:
