@@ -18,8 +18,9 @@ from pathlib import Path
 import psutil
 import rasterio
 
-from geofcs.bench.bare_pass import SCENES
-from geofcs.bench.scene import WEIGHTS, detect_without_cost, save_untrained
+from geofcs.bench.costless_run import detect_without_cost
+from geofcs.bench.made_pair import SCENES
+from geofcs.bench.scene import WEIGHTS, save_untrained
 from geofcs.plan import DetectRequest
 
 SECONDS_BETWEEN_LOOKS = 0.2

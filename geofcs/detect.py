@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from geofcs.blocks import BlockJob
 from geofcs.errors import IncompleteError
@@ -16,8 +16,13 @@ from geofcs.plan import DetectPlan, DetectRequest, make_plan
 from geofcs.remote import parse_address
 from geofcs.remote.address import ARCHIVES
 from geofcs.run import Clock, Compute, Run, carry_out
-from geofcs.schedule import ENDLESS, Cluster, Outcome, Patience, ThisMachine, run_blocks, site_of
+from geofcs.schedule.outcome import Outcome
+from geofcs.schedule.site import ThisMachine, site_of
+from geofcs.schedule.stall import ENDLESS, Patience
 from geofcs.tiles import Block
+
+if TYPE_CHECKING:
+    from geofcs.schedule.cluster import Cluster
 
 
 def detect(request: DetectRequest, listener: Listener, stop: Stop = never) -> dict[str, Any]:
@@ -67,7 +72,7 @@ def computed_at(site: ThisMachine | Cluster, plan: DetectPlan, stop: Stop, patie
     """Blocks computed by a crew that comes when there is something to do, and goes after it."""
 
     def compute(job: BlockJob, blocks: Sequence[Block], listener: Listener) -> Outcome:
-        with site.team(plan.crew, plan.source.device) as team:
-            return run_blocks(team, job, blocks, listener, stop, patience)
+        with site.team(plan.crew, plan.source) as team:
+            return team.run(job, blocks, listener, stop, patience)
 
     return compute

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from geofcs.blocks import BlockJob
 from geofcs.detect import check_complete, free_output, inputs_of
@@ -18,8 +18,13 @@ from geofcs.records import fingerprint, read_sealed
 from geofcs.remote import parse_address
 from geofcs.remote.address import ARCHIVES
 from geofcs.run import Clock, Run, carry_out, polygon_options
-from geofcs.schedule import Cluster, Outcome, Patience, ThisMachine, run_blocks, site_of
+from geofcs.schedule.outcome import Outcome
+from geofcs.schedule.site import ThisMachine, site_of
+from geofcs.schedule.stall import Patience
 from geofcs.tiles import Block
+
+if TYPE_CHECKING:
+    from geofcs.schedule.cluster import Cluster
 
 BY_SEVERITY = (0, 7, 3, 4, 5, 6, 8)
 """Exit codes from "all is well" to the worst."""
@@ -65,10 +70,10 @@ def detect_pairs(rows: Sequence[Row], listing: Path, listener: Listener, stop: S
 def _run(left: list[Planned], site: ThisMachine | Cluster, listener: Listener, stop: Stop) -> list[PairResult]:
     patience = Patience(ended=left[0].row.request.stall)
     crew = max((each.plan.crew for each in left), key=lambda crew: crew.in_flight)
-    with site.team(crew, left[0].plan.source.device) as team:
+    with site.team(crew, left[0].plan.source) as team:
 
         def compute(job: BlockJob, blocks: Sequence[Block], listener: Listener) -> Outcome:
-            return run_blocks(team, job, blocks, listener, stop, patience)
+            return team.run(job, blocks, listener, stop, patience)
 
         results = []
         for number, each in enumerate(left):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from geofcs.crew import Crew
-from geofcs.schedule import local_team, run_blocks
+from geofcs.schedule.local import local_team
 from geofcs.training.loading import start_method
 from tests.stubs import Silent
 from tests.test_blocks import stub_job
@@ -24,7 +24,7 @@ def test_worker_processes_are_started_afresh(tmp_path: Path, monkeypatch: pytest
     job = stub_job(tmp_path / "strips", 64, 64)
     blocks = job.lattice.blocks(1)
     with local_team(Crew("processes", 1, 1, 1)) as team:
-        assert run_blocks(team, job, blocks, Silent(), lambda: False).lost == []
+        assert team.run(job, blocks, Silent(), lambda: False).lost == []
     assert not job.missing(blocks[0])
 
 

@@ -18,12 +18,12 @@ import rasterio.shutil
 import shapely
 from rasterio.windows import Window
 
+from geofcs.bench.made_pair import SCENES
 from geofcs.classes import NO_CHANGE
 from geofcs.overviews import INTERNAL_TILE
 from geofcs.product import PLAIN, SMOOTH
 
 ROWS_AT_ONCE = 512
-SCENES = ("t1.tif", "t2.tif")
 PRODUCTS = ("change.tif", "probability.tif")
 COG_OPTIONS = {"overview_resampling": "MODE", **PLAIN.of_cog}, {"overview_resampling": "AVERAGE", **SMOOTH.of_cog}
 

@@ -10,8 +10,7 @@ import numpy as np
 import rasterio
 from rasterio.windows import Window
 
-from geofcs.bench.bare_pass import SCENES
-
+SCENES = ("t1.tif", "t2.tif")
 ROWS_AT_ONCE = 512
 GRAIN = 16
 """Pixels a side of the patches that made-up scenes consist of, under noise of four bits."""

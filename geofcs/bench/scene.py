@@ -3,27 +3,20 @@
 from __future__ import annotations
 
 import tempfile
-import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from geofcs.bench.bare_pass import SCENES, bare_pass
-from geofcs.bench.costless import CostlessSource
+from geofcs.bench.bare_pass import bare_pass
+from geofcs.bench.costless_run import timed_without_cost
 from geofcs.bench.fresh import Used, in_a_fresh_process
-from geofcs.bench.made_pair import make_pair
+from geofcs.bench.made_pair import SCENES, make_pair
 from geofcs.bench.setting import sizes_of
 from geofcs.bench.timing import Note
 from geofcs.classes import SECOND
-from geofcs.detect import computed_at
-from geofcs.journal import Journal
-from geofcs.listener import Listener, never
-from geofcs.lock import locked
 from geofcs.model.build import build
 from geofcs.model.weights import save_weights
-from geofcs.plan import DetectRequest, make_plan
-from geofcs.run import Clock, Run, carry_out
-from geofcs.schedule import ThisMachine
+from geofcs.plan import DetectRequest
 
 WEIGHTS = "pico.safetensors"
 TILE = 512
@@ -73,7 +66,9 @@ def time_scene(size: int, workers: int, note: Note) -> SceneTimes:
         make_pair(folder, size, workers)
         save_untrained(folder / WEIGHTS)
         note(f"detect, {size} x {size}")
-        (run, stub), detect = in_a_fresh_process(_detect, folder, workers)
+        t1, t2 = (str(folder / name) for name in SCENES)
+        request = DetectRequest(t1, t2, folder / "out", folder / WEIGHTS, workers=workers, device="cpu")
+        (run, stub), detect = in_a_fresh_process(timed_without_cost, request, TILE)
         note(f"bare pass, {size} x {size}")
         (folder / "bare").mkdir()
         steps, bare = in_a_fresh_process(bare_pass, folder, folder / "out", folder / "bare", workers)
@@ -84,37 +79,3 @@ def save_untrained(path: Path, model: str = "pico") -> None:
     """Random weights of a model, by its name as benchmarks know it."""
     config = sizes_of(model)
     save_weights(path, build(config, seed=0), config, SECOND, tile=TILE, trained="not trained")
-
-
-def _detect(folder: Path, workers: int) -> tuple[dict[str, Any], float]:
-    """What run.json says, and the core seconds that went into the stub's answer."""
-    start = time.process_time()
-    CostlessSource(folder / WEIGHTS, TILE, len(SECOND.land_covers)).load()
-    stub = time.process_time() - start
-    t1, t2 = (str(folder / name) for name in SCENES)
-    request = DetectRequest(t1, t2, folder / "out", folder / WEIGHTS, workers=workers, device="cpu")
-    return detect_without_cost(request, Nobody()), stub
-
-
-def detect_without_cost(request: DetectRequest, listener: Listener) -> dict[str, Any]:
-    """The job on a CPU, with a model that costs nothing in the place of the one that it is planned with."""
-    journal = Journal(request.out)
-    with locked(journal.out) as lock:
-        site = ThisMachine()
-        plan = make_plan(request, site)
-        costless = CostlessSource(plan.source.weights, plan.lattice.tile, len(plan.weights.classes.land_covers))
-        plan = replace(plan, source=costless)  # type: ignore[arg-type]  # no trained model, but all that is asked of one
-        return carry_out(Run(request, plan, journal, lock, Clock(), listener, computed_at(site, plan, never)))
-
-
-class Nobody:
-    """A listener that does not listen."""
-
-    def note(self, sentence: str) -> None:
-        pass
-
-    def stage(self, name: str, total: int, unit: str, pixels_per_unit: float) -> None:
-        pass
-
-    def advance(self, units: int) -> None:
-        pass

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,15 +13,13 @@ import torch
 from rasterio.windows import Window
 from torch import Tensor
 
-from geofcs.bench.bare_pass import SCENES
 from geofcs.bench.fresh import Used, in_a_fresh_process
 from geofcs.bench.gpu_use import GpuUse
-from geofcs.bench.made_pair import make_pair
+from geofcs.bench.made_pair import SCENES, make_pair
+from geofcs.bench.paced import Pace, detect_paced
 from geofcs.bench.scene import save_untrained
 from geofcs.bench.setting import Setting
 from geofcs.bench.timing import Clock, Note
-from geofcs.bench.whereabouts import Whereabouts
-from geofcs.detect import detect
 from geofcs.model.inference import Forward, prepare
 from geofcs.model.interface import scores_of
 from geofcs.plan import OVERLAP_SHARE, DetectRequest
@@ -33,24 +30,6 @@ WEIGHTS = "random.safetensors"
 
 SHARE_CHANGED = 1e-4
 """Of the pixels, about: random weights find nothing in particular, so the threshold is put where they find little."""
-
-
-@dataclass(frozen=True)
-class Pace:
-    """When blocks ran (`time.time()` at the first and the last news of tiles), tiles done in between, threads by place.
-
-    What comes before the first news, loading the model and recording it among it, belongs to the run's start.
-    """
-
-    start: float
-    end: float
-    tiles: int
-    threads: dict[str, float]
-
-    @property
-    def tiles_per_second(self) -> float:
-        """While blocks ran; tiles that two blocks compute count twice, as they do for the model."""
-        return self.tiles / max(self.end - self.start, 1e-9)
 
 
 @dataclass(frozen=True)
@@ -117,7 +96,7 @@ def time_with_model(model: Setting, size: int, threads: int, clock: Clock, note:
         before, threshold = _seconds_per_tile(forward, tiles, clock), _threshold(forward, tiles)
         note(f"detect, {size} x {size}")
         with GpuUse().watched() as use:
-            (run, pace), used = in_a_fresh_process(_detect, folder, model, clock.device, threshold)
+            (run, pace), used = in_a_fresh_process(detect_paced, _request(folder, model, clock.device, threshold))
         note(f"{model.model} by itself")
         after = _seconds_per_tile(forward, tiles, clock)
     counts, crew = run["counts"], run["crew"]
@@ -159,39 +138,9 @@ def _threshold(forward: Forward, tiles: tuple[Tensor, Tensor]) -> float:
     return float(np.clip(np.quantile(change, 1 - SHARE_CHANGED), 1e-6, 1 - 1e-6))
 
 
-def _detect(folder: Path, model: Setting, device: str, threshold: float) -> tuple[dict[str, Any], Pace]:
+def _request(folder: Path, model: Setting, device: str, threshold: float) -> DetectRequest:
     t1, t2 = (str(folder / name) for name in SCENES)
-    request = DetectRequest(
+    return DetectRequest(
         t1, t2, folder / "out", folder / WEIGHTS, threshold=threshold, batch=model.batch, tile=model.size,
         device=device, precision=model.precision,
     )  # fmt: skip
-    with Whereabouts().watched() as whereabouts:
-        pacer = _Pacer(whereabouts)
-        run = detect(request, pacer)
-    return run, pacer.pace
-
-
-class _Pacer:
-    """A listener that notes when tiles are done."""
-
-    def __init__(self, whereabouts: Whereabouts) -> None:
-        self._whereabouts = whereabouts
-        self._news: list[tuple[float, int]] = []
-        self._in_tiles = False
-
-    def note(self, sentence: str) -> None:
-        pass
-
-    def stage(self, name: str, total: int, unit: str, pixels_per_unit: float) -> None:  # noqa: ARG002, a listener's
-        self._in_tiles = name == "tiles"
-        if not self._in_tiles:
-            self._whereabouts.end()
-
-    def advance(self, units: int) -> None:
-        if self._in_tiles:
-            self._news.append((time.time(), units))
-
-    @property
-    def pace(self) -> Pace:
-        start, end = self._news[0][0], self._news[-1][0]
-        return Pace(start, end, sum(units for _, units in self._news[1:]), self._whereabouts.threads())

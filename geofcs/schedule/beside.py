@@ -8,25 +8,16 @@ import time
 import traceback
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from types import FrameType
 
 from distributed import Client, Worker
 
+from geofcs.schedule.stall import Doings
 from geofcs.schedule.task import run_task
 
 SECONDS_TO_ANSWER = 5.0
 """For workers to tell what they do: one in which not even Python runs any more does not."""
-
-
-@dataclass(frozen=True)
-class Doings:
-    """What a worker was found doing: each thread's stack as text, and the module of ours that each block was in."""
-
-    worker: str
-    stacks: str
-    modules: list[str]
 
 
 def on_all_workers(client: Client, function: Callable[..., None], *arguments: object) -> None:

@@ -10,9 +10,7 @@ from typing import Any
 import dask
 from distributed import Client, LocalCluster, Nanny, Scheduler, SpecCluster
 
-from geofcs.crew import Crew, Need, gpu_crew, local_crew
-from geofcs.devices import Compute, gpus_of, settle
-from geofcs.plan import DetectRequest
+from geofcs.crew import Crew
 from geofcs.schedule.rounds import Team
 
 LOOPBACK = "127.0.0.1:0"
@@ -27,29 +25,6 @@ SETTINGS = {
 
 TIMEOUT = "120 s"
 """For processes to come up: a busy machine takes long to import torch in many of them."""
-
-
-class ThisMachine:
-    """The site of a run without a cluster."""
-
-    def settle(self, device: str, precision: str) -> Compute:
-        """What the device and the precision come to here."""
-        return settle(device, precision)
-
-    def crew(self, request: DetectRequest, compute: Compute, need: Need) -> Crew:
-        """A crew for a request. Raises `InputError` where it has too little memory."""
-        if compute.device == "cuda":
-            here, *_ = gpus_of("cuda")
-            return gpu_crew(gpus_of(request.device), here, request.workers, request.worker_kind, need)
-        if compute.device != "cpu":
-            return Crew("threads", 1, request.workers or 1, need.threads)
-        return local_crew(request.workers, request.worker_kind, need)
-
-    @contextmanager
-    def team(self, crew: Crew, device: str) -> Iterator[Team]:  # noqa: ARG002, its GPUs are in the crew
-        """The crew, started; ended with the context."""
-        with local_team(crew) as team:
-            yield team
 
 
 @contextmanager

@@ -1,4 +1,8 @@
-"""Loaded by worker processes of this machine before anything else."""
+"""Loaded by worker processes of this machine before anything else.
+
+With it comes all that jobs consist of and blocks need; torch alone takes seconds. A worker is there when it has loaded
+that: in a block's time it would pass for a run in which nothing is finished.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,8 @@ import signal
 
 from distributed import Worker
 
+import geofcs.plan
+import geofcs.schedule.task  # noqa: F401, as said above
 from geofcs.noise import print_no_undecodable_messages
 
 

@@ -16,6 +16,7 @@ from geofcs.blocks import BlockCounts, BlockJob
 from geofcs.errors import ComputeError, SourceError, StoppedError
 from geofcs.listener import Listener, Stop
 from geofcs.schedule.beside import doings_of, on_all_workers
+from geofcs.schedule.outcome import Outcome
 from geofcs.schedule.stall import ENDLESS, Patience, Silence, stalled
 from geofcs.schedule.task import forget_run, run_task, stop_run
 from geofcs.schedule.terms import Terms, terms_for
@@ -49,34 +50,20 @@ class Team:
     inspect: Callable[[Terms, BlockJob], None] | None = None
     """Looks at each of them before a job begins; None where they are this machine's."""
 
+    def run(
+        self, job: BlockJob, blocks: Sequence[Block], listener: Listener, stop: Stop, patience: Patience = ENDLESS
+    ) -> Outcome:
+        """Run all blocks; `listener` is told of tiles done, and if nothing is done for as long as `patience` says.
 
-@dataclass(frozen=True)
-class Outcome:
-    """What blocks did, and which ones killed their worker three times."""
-
-    counts: list[BlockCounts]
-    lost: list[Block]
-
-
-def run_blocks(
-    team: Team,
-    job: BlockJob,
-    blocks: Sequence[Block],
-    listener: Listener,
-    stop: Stop,
-    patience: Patience = ENDLESS,
-) -> Outcome:
-    """Run all blocks; `listener` is told of tiles done, and if nothing is done for as long as `patience` says.
-
-    The first block that fails stops the others at their next batch, and its `GeofcsError` is raised here.
-    `StoppedError` when `stop` says so: then strips under way are finished, if that takes no more than eight seconds.
-    `StalledError` when patience has ended.
-    """
-    if team.inspect is None:
-        return _Round(team, job, blocks, listener, stop, patience, None).run()
-    with terms_for(job) as terms:
-        team.inspect(terms, job)
-        return _Round(team, job, blocks, listener, stop, patience, terms).run()
+        The first block that fails stops the others at their next batch, and its `GeofcsError` is raised here.
+        `StoppedError` when `stop` says so: then strips under way are finished, if that takes no more than eight
+        seconds. `StalledError` when patience has ended.
+        """
+        if self.inspect is None:
+            return _Round(self, job, blocks, listener, stop, patience, None).run()
+        with terms_for(job) as terms:
+            self.inspect(terms, job)
+            return _Round(self, job, blocks, listener, stop, patience, terms).run()
 
 
 class _Round:

@@ -20,7 +20,8 @@ from geofcs.blocks import BlockCounts, BlockJob
 from geofcs.crew import BLOCKS_PER_GPU, Crew
 from geofcs.errors import ComputeError, SourceError, StoppedError
 from geofcs.model.interface import Scores
-from geofcs.schedule import Outcome, local_team, run_blocks
+from geofcs.schedule.local import local_team
+from geofcs.schedule.outcome import Outcome
 from geofcs.tiles import Block
 from tests.schedule.scorers import PoisonSource, SlowSource, WitnessSource
 from tests.stubs import Silent, StubPair, StubReader, StubScorer, StubScorerSource
@@ -40,7 +41,7 @@ PROCESSES = Crew("processes", 2, 1, 1)
 
 def run_here(crew: Crew, job: BlockJob, blocks: list[Block], listener: Silent | None = None) -> Outcome:
     with local_team(crew) as team:
-        return run_blocks(team, job, blocks, listener or Silent(), never)
+        return team.run(job, blocks, listener or Silent(), never)
 
 
 @pytest.mark.parametrize("count", [1, 2, 4])
@@ -142,7 +143,7 @@ def test_a_run_that_is_stopped_finishes_the_strips_under_way_and_no_more(tmp_pat
     listener = Silent()
     began = time.monotonic()
     with pytest.raises(StoppedError), local_team(threads(2)) as team:
-        run_blocks(team, job, blocks, listener, lambda: listener.done > 5)
+        team.run(job, blocks, listener, lambda: listener.done > 5)
     written = sorted(path.name for path in job.strips.iterdir())
     assert time.monotonic() - began < 5
     assert 1 <= len(written) <= 4
@@ -154,7 +155,7 @@ def test_a_strip_that_takes_too_long_is_left(tmp_path: Path, monkeypatch: pytest
     job = replace(stub_job(tmp_path / "strips"), scorer=SlowSource(400, 0.2))
     began = time.monotonic()
     with pytest.raises(StoppedError), local_team(threads(1)) as team:
-        run_blocks(team, job, job.lattice.blocks(1), Silent(), lambda: time.monotonic() > began + 1)
+        team.run(job, job.lattice.blocks(1), Silent(), lambda: time.monotonic() > began + 1)
     assert time.monotonic() - began < 4
     assert not list(job.strips.iterdir())
 

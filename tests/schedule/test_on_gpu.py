@@ -17,8 +17,7 @@ import rasterio
 import torch
 
 from geofcs import batches, crew, scoring
-from geofcs.bench.bare_pass import SCENES
-from geofcs.bench.made_pair import make_pair
+from geofcs.bench.made_pair import SCENES, make_pair
 from geofcs.blocks import BlockJob
 from geofcs.crew import BLOCKS_PER_GPU, Crew
 from geofcs.detect import detect

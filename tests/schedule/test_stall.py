@@ -19,8 +19,8 @@ from rasterio.windows import Window
 from geofcs.crew import Crew
 from geofcs.errors import StalledError, StalledSourceError
 from geofcs.scene import PairPixels
-from geofcs.schedule import Patience, local_team, run_blocks
-from geofcs.schedule.stall import MOST_BETWEEN, STACKS, Silence
+from geofcs.schedule.local import local_team
+from geofcs.schedule.stall import MOST_BETWEEN, STACKS, Patience, Silence
 from tests.schedule.scorers import HangingSource, SlowSource
 from tests.stubs import Silent, StubPair, StubReader
 from tests.test_blocks import mosaic, run, stub_job
@@ -40,7 +40,7 @@ def test_a_run_in_which_nothing_happens_says_so(tmp_path: Path) -> None:
     job = replace(stub_job(tmp_path / "strips", 64, 64), scorer=SlowSource(400, 1.5))
     listener = Silent()
     with local_team(THREADS) as team:
-        run_blocks(team, job, job.lattice.blocks(1), listener, never, Patience(told=0.4))
+        team.run(job, job.lattice.blocks(1), listener, never, Patience(told=0.4))
     assert [note[:29] for note in listener.notes] == ["nothing has been finished for"] * 2
 
 
@@ -53,7 +53,7 @@ def test_a_model_that_hangs_ends_the_run_and_the_same_run_goes_on(tmp_path: Path
         with pytest.raises(
             StalledError, match=r"for 2 s.* block\(s\) under way are in geofcs\.batches.*stacks\.txt"
         ) as told:
-            run_blocks(team, job, blocks, Silent(), never, SOON)
+            team.run(job, blocks, Silent(), never, SOON)
         (tmp_path / "cure" / "done").touch()
     assert told.value.exit_code == 6
     stacks = (job.strips / STACKS).read_text()
@@ -61,7 +61,7 @@ def test_a_model_that_hangs_ends_the_run_and_the_same_run_goes_on(tmp_path: Path
     assert "time.sleep(0.1)" in stacks
     assert [path for path in job.strips.iterdir() if path.suffix == ".tif"], "strips that were finished were lost"
     with local_team(THREADS) as team:
-        run_blocks(team, job, blocks, Silent(), never, SOON)
+        team.run(job, blocks, Silent(), never, SOON)
     assert (mosaic(job, blocks) == run(stub_job(tmp_path / "plain"), 1, 32)).all()
 
 
@@ -85,7 +85,7 @@ def test_scenes_that_do_not_answer_are_told_from_a_model_that_hangs(tmp_path: Pa
     job = replace(stub_job(tmp_path / "strips", 64, 64), pair=HangingPair(64, 64))
     with local_team(THREADS) as team:
         with pytest.raises(StalledSourceError, match=r"1 of 1 block\(s\) under way wait for pixels") as told:
-            run_blocks(team, job, job.lattice.blocks(1), Silent(), never, SOON)
+            team.run(job, job.lattice.blocks(1), Silent(), never, SOON)
         HangingPair.cured.set()
     assert told.value.exit_code == 4
     assert "HangingPair.cured.wait()" in (job.strips / STACKS).read_text()
@@ -94,7 +94,7 @@ def test_scenes_that_do_not_answer_are_told_from_a_model_that_hangs(tmp_path: Pa
 def test_a_run_that_is_slow_but_alive_is_not_ended(tmp_path: Path) -> None:
     job = replace(stub_job(tmp_path / "strips", 64, 300), scorer=SlowSource(400, 0.6))
     with local_team(Crew("threads", 1, 1, 1)) as team:
-        assert run_blocks(team, job, job.lattice.blocks(1), Silent(), never, Patience(ended=1.5)).lost == []
+        assert team.run(job, job.lattice.blocks(1), Silent(), never, Patience(ended=1.5)).lost == []
 
 
 def test_a_run_that_was_suspended_has_not_been_silent(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,7 +25,10 @@ from geofcs.model.sizes import pico
 from geofcs.model.weights import save_weights
 from geofcs.plan import DetectPlan, DetectRequest, make_plan
 from geofcs.run import Compute
-from geofcs.schedule import Cluster, Outcome, Patience, ThisMachine
+from geofcs.schedule.cluster import Cluster
+from geofcs.schedule.outcome import Outcome
+from geofcs.schedule.site import ThisMachine
+from geofcs.schedule.stall import Patience
 from geofcs.synthetic import SceneParameters
 from geofcs.synthetic.write import Extent, write_scenes
 from geofcs.tiles import Block
