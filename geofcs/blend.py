@@ -75,7 +75,8 @@ class RowBlend:
     are the sums: most of the memory is touched once per row.
 
     Where a tile is alone its scores are the sums. On a CPU the land covers of what changed there are looked up at once,
-    so that most scores are neither written nor read again. (A GPU would have to be waited for.)
+    so that most scores are neither written nor read again. A GPU would have to be waited for; there all layers of a
+    tile are joined first, so that three times as few kernels are launched.
     """
 
     def __init__(
@@ -108,6 +109,7 @@ class RowBlend:
     def add_scores(self, row: int, col: int, scores: Scores) -> None:
         """Blend in the scores of one tile, batch axis dropped: change (tile, tile), t1 and t2 (K - 1, tile, tile)."""
         change, covers = [scores.change[None]], [layer for layer in (scores.t1, scores.t2) if layer is not None]
+        together = change + covers if self._sums.device.type == "cpu" else [torch.cat(change + covers)]
         for part in self._parts(col):
             if part.is_first and self._looks_up_at_once:
                 alone = part.within(self._lattice.rows.alone(row), self._lattice.cols.alone(col))
@@ -116,7 +118,7 @@ class RowBlend:
                 for rest in part.without(alone):
                     self._add(row, col, rest, covers, 1)
             else:
-                self._add(row, col, part, change + covers, 0)
+                self._add(row, col, part, together, 0)
 
     def _add(self, row: int, col: int, part: Part, layers: list[Tensor], first: int) -> None:
         """Add layers (n, tile, tile) of a tile to the sums from layer `first` on."""

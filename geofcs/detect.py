@@ -72,7 +72,7 @@ def computed_at(site: ThisMachine | Cluster, plan: DetectPlan, stop: Stop, patie
     """Blocks computed by a crew that comes when there is something to do, and goes after it."""
 
     def compute(job: BlockJob, blocks: Sequence[Block], listener: Listener) -> Outcome:
-        with site.team(plan.crew, plan.source) as team:
+        with site.team(plan.crew, plan.source.device) as team:
             return team.run(job, blocks, listener, stop, patience)
 
     return compute

@@ -70,7 +70,7 @@ def detect_pairs(rows: Sequence[Row], listing: Path, listener: Listener, stop: S
 def _run(left: list[Planned], site: ThisMachine | Cluster, listener: Listener, stop: Stop) -> list[PairResult]:
     patience = Patience(ended=left[0].row.request.stall)
     crew = max((each.plan.crew for each in left), key=lambda crew: crew.in_flight)
-    with site.team(crew, left[0].plan.source) as team:
+    with site.team(crew, left[0].plan.source.device) as team:
 
         def compute(job: BlockJob, blocks: Sequence[Block], listener: Listener) -> Outcome:
             return team.run(job, blocks, listener, stop, patience)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from geofcs.crew import Crew
-from geofcs.schedule.local import local_team
+from geofcs.schedule.site import local_team
 from geofcs.training.loading import start_method
 from tests.stubs import Silent
 from tests.test_blocks import stub_job

@@ -19,9 +19,9 @@ from geofcs.devices import NAMED_GPUS, Compute, kind_of, settle
 from geofcs.errors import ComputeError, InputError, UsageError
 from geofcs.listener import Listener
 from geofcs.plan import DetectRequest
+from geofcs.schedule.dask_workers import DaskWorkers
 from geofcs.schedule.rounds import Team
 from geofcs.schedule.terms import Terms, differing, objections, versions_here
-from geofcs.scoring import ModelSource
 
 ADDRESS = re.compile(r"(tcp|tls)://(\[[^\]]+\]|[^/:\s]+):\d+")
 
@@ -68,10 +68,10 @@ class Cluster:
         return Crew("cluster", len(workers), max(1, sum(threads) // len(workers)), need.threads)
 
     @contextmanager
-    def team(self, crew: Crew, source: ModelSource) -> Iterator[Team]:  # noqa: ARG002, the crew is what it is
+    def team(self, crew: Crew, device: str) -> Iterator[Team]:  # noqa: ARG002, the crew is what it is
         """The workers, ready for blocks; each is looked at once it is known which scenes they are of."""
-        resources = {GPU: 1 / BLOCKS_PER_GPU} if source.device == "cuda" else None
-        yield Team(self.client, resources, partial(self._inspect, self._asked(source.device)))
+        resources = {GPU: 1 / BLOCKS_PER_GPU} if device == "cuda" else None
+        yield Team(DaskWorkers(self.client, resources), partial(self._inspect, self._asked(device)))
 
     def _inspect(self, workers: list[str], terms: Terms, job: BlockJob) -> None:
         """Raise `InputError` with a line for each worker that does not meet the terms of a job."""

@@ -11,7 +11,7 @@ import signal
 from distributed import Worker
 
 import geofcs.plan
-import geofcs.schedule.task  # noqa: F401, as said above
+import geofcs.schedule.dask_workers  # noqa: F401, as said above
 from geofcs.noise import print_no_undecodable_messages
 
 

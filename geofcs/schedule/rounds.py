@@ -9,17 +9,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 
-from dask.typing import Key
-from distributed import Client, Future, KilledWorker
-
 from geofcs.blocks import BlockCounts, BlockJob
-from geofcs.errors import ComputeError, SourceError, StoppedError
+from geofcs.errors import SourceError, StoppedError
 from geofcs.listener import Listener, Stop
-from geofcs.schedule.beside import doings_of, on_all_workers
 from geofcs.schedule.outcome import Outcome
 from geofcs.schedule.stall import ENDLESS, Patience, Silence, stalled
-from geofcs.schedule.task import forget_run, run_task, stop_run
+from geofcs.schedule.task import Work
 from geofcs.schedule.terms import Terms, terms_for
+from geofcs.schedule.workers import Task, Workers, WorkersDiedError
 from geofcs.tiles import Block
 
 TICK = 0.1
@@ -43,10 +40,9 @@ MOST_READS = 3
 
 @dataclass(frozen=True)
 class Team:
-    """Workers that are there: how to reach them, and what a block takes of a worker's resources."""
+    """Workers that are there."""
 
-    client: Client
-    resources: dict[str, float] | None = None
+    workers: Workers
     inspect: Callable[[Terms, BlockJob], None] | None = None
     """Looks at each of them before a job begins; None where they are this machine's."""
 
@@ -80,8 +76,8 @@ class _Round:
         self._team, self._job, self._blocks, self._terms = team, job, blocks, terms
         self._listener, self._stop = listener, stop
         self._run = uuid.uuid4().hex
-        self._news: SimpleQueue[Future[BlockCounts] | list[int]] = SimpleQueue()
-        self._pending: dict[Key, tuple[int, Future[BlockCounts]]] = {}
+        self._news: SimpleQueue[Task | list[int]] = SimpleQueue()
+        self._pending: dict[Task, int] = {}
         self._counts: dict[int, BlockCounts] = {}
         self._told = [0] * len(blocks)
         self._deaths: Counter[int] = Counter()
@@ -91,33 +87,25 @@ class _Round:
         self._silence = Silence(listener, patience)
 
     def run(self) -> Outcome:
-        client = self._team.client
-        client.subscribe_topic(self._run, lambda event: self._news.put(event[1]))
-        try:
-            for number in range(len(self._blocks)):
-                self._submit(number)
-            self._collect(self._suspects)
-            while self._suspects:
-                self._submit(self._suspects.pop())
-                self._collect(self._lost)
-        except StoppedError:
-            self._end(SECONDS_FOR_STRIPS)
-            raise
-        except BaseException:
-            self._end(0)
-            raise
-        finally:
-            client.unsubscribe_topic(self._run)
+        with self._team.workers.heard(self._run, self._news.put):
+            try:
+                for number in range(len(self._blocks)):
+                    self._begin(number)
+                self._collect(self._suspects)
+                while self._suspects:
+                    self._begin(self._suspects.pop())
+                    self._collect(self._lost)
+            except StoppedError:
+                self._end(SECONDS_FOR_STRIPS)
+                raise
+            except BaseException:
+                self._end(0)
+                raise
         return Outcome(list(self._counts.values()), [self._blocks[number] for number in sorted(self._lost)])
 
-    def _submit(self, number: int) -> None:
-        key = f"geofcs-block-{number}-{uuid.uuid4().hex}"
-        future = self._team.client.submit(
-            run_task, self._blocks[number], number, self._job, self._run, self._terms,
-            key=key, resources=self._team.resources, retries=0, pure=False,
-        )  # fmt: skip
-        self._pending[key] = number, future
-        future.add_done_callback(self._news.put)
+    def _begin(self, number: int) -> None:
+        work = Work(self._blocks[number], number, self._job, self._run, self._terms)
+        self._pending[self._team.workers.begin(work, self._news.put)] = number
 
     def _collect(self, killers: list[int]) -> None:
         """Wait for all that is under way; blocks under which too many workers died end up among the `killers`."""
@@ -130,12 +118,12 @@ class _Round:
             except Empty:
                 self._silence.listen(len(self._pending))
                 if self._silence.is_over_long:
-                    raise stalled(self._silence.seconds, doings_of(self._team.client), self._job.strips) from None
+                    raise stalled(self._silence.seconds, self._team.workers.doings(), self._job.strips) from None
                 continue
-            if isinstance(news, Future):
-                self._settle(news, killers, most)
-            else:
+            if isinstance(news, list):
                 self._tell(*news)
+            else:
+                self._settle(news, killers, most)
 
     def _tell(self, number: int, done: int) -> None:
         """A block that is tried again begins to count anew: only what is more than ever before is told."""
@@ -145,34 +133,29 @@ class _Round:
             self._silence.broken()
             self._listener.advance(more)
 
-    def _settle(self, future: Future[BlockCounts], killers: list[int], most: int) -> None:
-        number, _ = self._pending.pop(future.key)
+    def _settle(self, task: Task, killers: list[int], most: int) -> None:
+        number = self._pending.pop(task)
         self._silence.broken()
-        if future.status == "finished":
-            self._counts[number] = future.result()
+        try:
+            self._counts[number] = task.counts()
             self._tell(number, self._job.lattice.tiles_to_compute(self._blocks[number]))
-            return
-        if future.status != "error":
-            raise ComputeError("the connection to the scheduler was lost: give the same command again to go on")
-        error = future.exception()
-        if isinstance(error, KilledWorker):
-            self._deaths[number] += error.allowed_failures + 1
+        except WorkersDiedError as died:
+            self._deaths[number] += died.count
             if self._deaths[number] >= most:
                 killers.append(number)
             else:
-                self._submit(number)
-            return
-        self._reads[number] += isinstance(error, SourceError)
-        if not isinstance(error, SourceError) or self._reads[number] == MOST_READS:
-            raise error
-        self._submit(number)
+                self._begin(number)
+        except SourceError:
+            self._reads[number] += 1
+            if self._reads[number] == MOST_READS:
+                raise
+            self._begin(number)
 
     def _end(self, seconds: float) -> None:
         """Let blocks finish their strip, at most so long; what does not end by then is left to itself."""
-        client = self._team.client
-        on_all_workers(client, stop_run, self._run, seconds)
+        workers = self._team.workers
+        workers.stop(self._run, seconds)
         end = time.monotonic() + seconds + SECONDS_TO_STOP
-        while time.monotonic() < end and any(not future.done() for _, future in self._pending.values()):
+        while time.monotonic() < end and any(not task.done() for task in self._pending):
             time.sleep(TICK)
-        client.cancel([future for _, future in self._pending.values()])
-        on_all_workers(client, forget_run, self._run)
+        workers.forget(self._run, list(self._pending))

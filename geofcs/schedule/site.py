@@ -1,24 +1,21 @@
-"""Where a run's blocks are computed: this machine, or a cluster. Dask comes when there is something to compute."""
+"""Where a run's blocks are computed: this machine, or a cluster. Dask comes where there are other processes."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
-
-import torch
 
 from geofcs.crew import Crew, Need, gpu_crew, local_crew
 from geofcs.devices import Compute, gpus_of, settle
 from geofcs.libraries import loading
 from geofcs.listener import Listener
 from geofcs.plan import DetectRequest
-from geofcs.scoring import ModelSource
+from geofcs.schedule.rounds import Team
+from geofcs.schedule.threads import thread_team
 
 if TYPE_CHECKING:
     from geofcs.schedule.cluster import Cluster
-    from geofcs.schedule.rounds import Team
 
 
 class ThisMachine:
@@ -38,27 +35,25 @@ class ThisMachine:
         return local_crew(request.workers, request.worker_kind, need)
 
     @contextmanager
-    def team(self, crew: Crew, source: ModelSource) -> Iterator[Team]:
-        """The crew, started; ended with the context. Threads of this process load the model meanwhile."""
-        if crew.kind == "threads":
-            begin_loading(source, crew.threads)
-
-        with loading():
-            from geofcs.schedule.local import local_team  # brings Dask, which takes most of a second
-
+    def team(self, crew: Crew, device: str) -> Iterator[Team]:  # noqa: ARG002, its GPUs are in the crew
+        """The crew, started; ended with the context."""
         with local_team(crew) as team:
             yield team
 
 
-def begin_loading(source: ModelSource, threads: int) -> None:
-    """Have a thread load a model for blocks of this process, with so many threads for its arithmetic as they take.
+@contextmanager
+def local_team(crew: Crew) -> Iterator[Team]:
+    """A crew of this machine, started; ended with the context."""
+    if crew.kind == "threads":
+        with thread_team(crew.slots) as team:
+            yield team
+        return
 
-    Half of the load is waiting for a disk, hashes and a GPU. A block that needs the model earlier waits for it, and one
-    that finds that it could not be loaded tries again and says why. Nobody waits for the thread but Python at its end.
-    """
-    aside = ThreadPoolExecutor(1, "geofcs-model", torch.set_num_threads, (threads,))
-    aside.submit(source.load)
-    aside.shutdown(wait=False)
+    with loading():
+        from geofcs.schedule.processes import process_team  # brings Dask, which takes most of a second
+
+    with process_team(crew) as team:
+        yield team
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from geofcs.errors import StalledError, StalledSourceError
 from geofcs.listener import Listener
+from geofcs.schedule.doings import Doings
 
 STACKS = "stacks.txt"
 """Beside the strips, with which it goes."""
@@ -31,15 +32,6 @@ class Patience:
 
 
 ENDLESS = Patience()
-
-
-@dataclass(frozen=True)
-class Doings:
-    """What a worker was found doing: each thread's stack as text, and the module of ours that each block was in."""
-
-    worker: str
-    stacks: str
-    modules: list[str]
 
 
 class Silence:

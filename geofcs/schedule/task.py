@@ -1,11 +1,11 @@
-"""What runs on a worker: one block, which says how it gets on and stops when it is told to."""
+"""What a worker executes: one block, which says how it gets on and stops when it is told to."""
 
 from __future__ import annotations
 
 import os
 import time
-
-from distributed import Worker, get_worker
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from geofcs.blocks import BlockCounts, BlockJob, run_block
 from geofcs.breakdown import first_line, gpu_here, gpu_is_lost, is_of_a_gpu, is_out_of_memory
@@ -37,10 +37,10 @@ def forget_run(run: str) -> None:
 
 
 class Reporter:
-    """A block's `Watch` on a worker: sends (block's number, tiles done so far), raises `StoppedError` when told to."""
+    """A block's `Watch` on a worker: tells [block's number, tiles done so far], raises `StoppedError` when told to."""
 
-    def __init__(self, worker: Worker, run: str, number: int) -> None:
-        self._worker, self._run, self._number = worker, run, number
+    def __init__(self, tell: Callable[[list[int]], None], run: str, number: int) -> None:
+        self._tell, self._run, self._number = tell, run, number
         self._done = 0
         self._said = 0.0
 
@@ -50,7 +50,7 @@ class Reporter:
         now = time.monotonic()
         if now - self._said >= SECONDS_BETWEEN_NEWS:
             self._said = now
-            self._worker.log_event(self._run, [self._number, self._done])
+            self._tell([self._number, self._done])
         if now > _deadlines.get(self._run, now):
             raise StoppedError("the block was stopped")
 
@@ -60,19 +60,30 @@ class Reporter:
             raise StoppedError("the block was stopped after a strip")
 
 
-def run_task(block: Block, number: int, job: BlockJob, run: str, terms: Terms | None) -> BlockCounts:
-    """Run a block on a Dask worker, which must meet the terms if there are any.
+@dataclass(frozen=True)
+class Work:
+    """A block of a run, by its number there."""
+
+    block: Block
+    number: int
+    job: BlockJob
+    run: str
+    terms: Terms | None = None
+    """What a worker must meet; None where that is known."""
+
+
+def execute(work: Work, tell: Callable[[list[int]], None], *, is_replaced: bool) -> BlockCounts:
+    """Run a block on this worker, which another replaces if it ends, or none.
 
     Raises what `run_block` raises, `InputError` and `StoppedError`. A worker process whose GPU is lost ends, and so
-    counts as one that died; where it is the process that the command runs in, `LostGpuError` is raised.
+    counts as one that died; where nobody would replace it, `LostGpuError` is raised.
     """
-    worker = get_worker()
-    reporter = Reporter(worker, run, number)
+    reporter = Reporter(tell, work.run, work.number)
     reporter.strip_done()
     try:
-        if terms is not None:
-            insist(terms, job)
-        return run_block(job, block, reporter)
+        if work.terms is not None:
+            insist(work.terms, work.job)
+        return run_block(work.job, work.block, reporter)
     except (RuntimeError, MemoryError) as error:
         if is_out_of_memory(error):
             raise _out_of_memory(error) from error
@@ -80,7 +91,7 @@ def run_task(block: Block, number: int, job: BlockJob, run: str, terms: Terms | 
             raise
         if not gpu_is_lost():
             raise ComputeError(_said_of_a_gpu(error)) from error
-        if worker.nanny or terms is not None:
+        if is_replaced:
             os._exit(BROKEN_DEVICE)
         _beyond_help.append(error)
         raise LostGpuError(_said_of_a_gpu(error)) from error

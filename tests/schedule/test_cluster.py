@@ -18,18 +18,12 @@ from geofcs.errors import ComputeError, InputError, SourceError, UsageError
 from geofcs.listener import never
 from geofcs.schedule.cluster import GPU, joined
 from geofcs.schedule.terms import Terms, differing, objections, terms_for
-from geofcs.scoring import ModelSource
 from tests.schedule.processes import ProcessCluster, kill_one, process_cluster, when
 from tests.schedule.scorers import SlowSource, WitnessSource
 from tests.stubs import Silent, StubPair, StubReader
 from tests.test_blocks import mosaic, run, stub_job
 
 CREW = Crew("cluster", 2, 1, 1)
-
-
-def model_on(device: str) -> ModelSource:
-    """What a team is told of the model; the jobs of these tests have another."""
-    return ModelSource(Path("none"), "", device, "fp32")
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +41,7 @@ def test_what_a_gpu_is_asked_for_runs_where_there_is_one(tmp_path: Path, cluster
     blocks = job.lattice.blocks(2, 3)
     with joined(cluster.address, Silent()) as site:
         site.client.wait_for_workers(2)
-        with site.team(CREW, model_on("cuda")) as team:
+        with site.team(CREW, "cuda") as team:
             team.run(job, blocks, Silent(), never)
     assert [path.stem for path in (tmp_path / "found").iterdir()] == [str(cluster.workers[0].pid)]
     assert (mosaic(job, blocks) == run(stub_job(tmp_path / "plain"), 1, 32)).all()
@@ -70,7 +64,7 @@ def test_workers_that_see_no_scene_are_refused_one_by_one(tmp_path: Path, cluste
     with joined(cluster.address, Silent()) as site:
         site.client.wait_for_workers(2)
         both = replace(site, workers=site.client.scheduler_info()["workers"])
-        with pytest.raises(InputError) as refusal, both.team(CREW, model_on("cpu")) as team:
+        with pytest.raises(InputError) as refusal, both.team(CREW, "cpu") as team:
             team.run(job, job.lattice.blocks(2), Silent(), never)
     first, *lines = str(refusal.value).splitlines()
     assert first == f"{cluster.address}: cannot be used as it is:"
@@ -86,7 +80,7 @@ def test_a_killed_worker_changes_no_byte_and_costs_only_its_blocks(tmp_path: Pat
     listener = Silent()
     killer = when(lambda: listener.done > 5, lambda: kill_one(cluster, random.Random(1)))
     blocks = job.lattice.blocks(2, 3)
-    with joined(cluster.address, Silent()) as site, site.team(CREW, model_on("cpu")) as team:
+    with joined(cluster.address, Silent()) as site, site.team(CREW, "cpu") as team:
         done = team.run(job, blocks, listener, never)
     killer.join()
     assert sum(worker.poll() is not None for worker in cluster.workers) == 1
@@ -156,7 +150,7 @@ def test_a_lost_scheduler_ends_the_run_and_says_how_to_go_on(tmp_path: Path) -> 
         killer = when(lambda: listener.done > 5, processes.scheduler.kill)
         began = time.monotonic()
         with pytest.raises(ComputeError, match="connection to the scheduler was lost"):  # noqa: SIM117
-            with joined(processes.address, Silent()) as site, site.team(CREW, model_on("cpu")) as team:
+            with joined(processes.address, Silent()) as site, site.team(CREW, "cpu") as team:
                 team.run(job, job.lattice.blocks(1), listener, never)
         killer.join()
     assert time.monotonic() - began < 90
@@ -190,6 +184,6 @@ def test_a_cluster_behind_tls_is_joined_with_its_certificate(tmp_path: Path) -> 
             "client.key": tmp_path / "key.pem",
         }
         with dask.config.set({f"distributed.comm.tls.{name}": str(path) for name, path in tls.items()}):  # noqa: SIM117
-            with joined(processes.address, Silent()) as site, site.team(CREW, model_on("cpu")) as team:
+            with joined(processes.address, Silent()) as site, site.team(CREW, "cpu") as team:
                 team.run(job, job.lattice.blocks(1), Silent(), never)
     assert (mosaic(job, job.lattice.blocks(1)) == run(stub_job(tmp_path / "plain"), 1, 32)).all()

@@ -1,4 +1,4 @@
-"""Blocks as Dask tasks on this machine: all are run, the same bytes come out, and whatever goes wrong is contained."""
+"""Blocks on this machine, by threads and as Dask tasks: all are run, the same bytes come out, failures are told."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import time
 import uuid
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 import psutil
@@ -20,8 +19,8 @@ from geofcs.blocks import BlockCounts, BlockJob
 from geofcs.crew import BLOCKS_PER_GPU, Crew
 from geofcs.errors import ComputeError, SourceError, StoppedError
 from geofcs.model.interface import Scores
-from geofcs.schedule.local import local_team
 from geofcs.schedule.outcome import Outcome
+from geofcs.schedule.site import local_team
 from geofcs.tiles import Block
 from tests.schedule.scorers import PoisonSource, SlowSource, WitnessSource
 from tests.stubs import Silent, StubPair, StubReader, StubScorer, StubScorerSource
@@ -55,27 +54,18 @@ def test_any_number_of_threads_writes_the_same_pixels(tmp_path: Path, count: int
     assert (mosaic(job, blocks) == run(stub_job(tmp_path / "plain"), 1, 32)).all()
 
 
-class ListeningScorer(StubScorer):
-    """Notes which addresses this process listens on."""
-
-    hosts: ClassVar[set[str]] = set()
-
-    def __call__(self, t1: Tensor, t2: Tensor) -> Scores:
-        connections = psutil.Process().net_connections()
-        ListeningScorer.hosts |= {each.laddr.ip for each in connections if each.status == psutil.CONN_LISTEN}
-        return super().__call__(t1, t2)
+def hosts_listened_on() -> set[str]:
+    """By this process and its children."""
+    me = psutil.Process()
+    connections = [each for process in (me, *me.children(recursive=True)) for each in process.net_connections()]
+    return {each.laddr.ip for each in connections if each.status == psutil.CONN_LISTEN}
 
 
-@dataclass(frozen=True)
-class ListeningScorerSource(StubScorerSource):
-    def load(self) -> ListeningScorer:
-        return ListeningScorer(self.divisor)
-
-
-def test_nothing_listens_beyond_this_machine(tmp_path: Path) -> None:
-    job = replace(stub_job(tmp_path / "strips", 64, 64), scorer=ListeningScorerSource(400))
-    run_here(threads(1), job, job.lattice.blocks(1))
-    assert ListeningScorer.hosts == {"127.0.0.1"}
+@pytest.mark.parametrize(("crew", "hosts"), [(threads(2), set()), (PROCESSES, {"127.0.0.1"})], ids=["threads", "dask"])
+def test_nothing_listens_beyond_this_machine(crew: Crew, hosts: set[str]) -> None:
+    before = hosts_listened_on()
+    with local_team(crew):
+        assert hosts_listened_on() - before == hosts
 
 
 @dataclass(frozen=True)

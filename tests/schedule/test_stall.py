@@ -19,7 +19,7 @@ from rasterio.windows import Window
 from geofcs.crew import Crew
 from geofcs.errors import StalledError, StalledSourceError
 from geofcs.scene import PairPixels
-from geofcs.schedule.local import local_team
+from geofcs.schedule.site import local_team
 from geofcs.schedule.stall import MOST_BETWEEN, STACKS, Patience, Silence
 from tests.schedule.scorers import HangingSource, SlowSource
 from tests.stubs import Silent, StubPair, StubReader
@@ -57,7 +57,7 @@ def test_a_model_that_hangs_ends_the_run_and_the_same_run_goes_on(tmp_path: Path
         (tmp_path / "cure" / "done").touch()
     assert told.value.exit_code == 6
     stacks = (job.strips / STACKS).read_text()
-    assert stacks.count("worker tcp://" if crew is PROCESSES else "worker inproc://") == crew.processes
+    assert stacks.count("worker tcp://" if crew is PROCESSES else "worker this process") == crew.processes
     assert "time.sleep(0.1)" in stacks
     assert [path for path in job.strips.iterdir() if path.suffix == ".tif"], "strips that were finished were lost"
     with local_team(THREADS) as team:

@@ -16,7 +16,7 @@ from geofcs.listener import never
 from geofcs.schedule.cluster import joined
 from tests.schedule.processes import ProcessCluster, process_cluster, wait_until
 from tests.schedule.scorers import SlowSource
-from tests.schedule.test_cluster import CREW, model_on
+from tests.schedule.test_cluster import CREW
 from tests.stubs import Nobody, Silent
 from tests.test_blocks import stub_job
 
@@ -71,7 +71,7 @@ def test_workers_killed_during_a_dozen_runs_change_no_byte(tmp_path: Path) -> No
             cluster.start_worker()
         for number in range(RUNS):
             job, listener = replace(stub_job(tmp_path / f"run{number}"), scorer=SlowSource(400, 0.05)), Silent()
-            with joined(cluster.address, Silent()) as site, site.team(CREW, model_on("cpu")) as team:
+            with joined(cluster.address, Silent()) as site, site.team(CREW, "cpu") as team:
                 site.client.wait_for_workers(2)
                 killed = killer(cluster, listener, choose, job.lattice.count)
                 done = team.run(job, job.lattice.blocks(3), listener, never)

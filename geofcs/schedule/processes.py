@@ -1,4 +1,4 @@
-"""Workers of this machine: threads of this process, or processes of their own, each with its GPU if there are any."""
+"""Worker processes of this machine, each with its GPU if there are any."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from contextlib import contextmanager
 from typing import Any
 
 import dask
-from distributed import Client, LocalCluster, Nanny, Scheduler, SpecCluster
+from distributed import Client, Nanny, Scheduler, SpecCluster
 
 from geofcs.crew import Crew
+from geofcs.schedule.dask_workers import DaskWorkers
 from geofcs.schedule.rounds import Team
 
 LOOPBACK = "127.0.0.1:0"
@@ -28,18 +29,13 @@ TIMEOUT = "120 s"
 
 
 @contextmanager
-def local_team(crew: Crew) -> Iterator[Team]:
-    """The crew, started; ended with the context."""
+def process_team(crew: Crew) -> Iterator[Team]:
+    """The processes of a crew, started; ended with the context."""
     with dask.config.set(SETTINGS), _cluster(crew) as cluster, Client(cluster) as client:
-        yield Team(client)
+        yield Team(DaskWorkers(client))
 
 
 def _cluster(crew: Crew) -> SpecCluster:
-    if crew.kind == "threads":
-        return LocalCluster(
-            n_workers=1, threads_per_worker=crew.slots, processes=False, memory_limit=0, silence_logs=logging.CRITICAL,
-            dashboard_address=LOOPBACK, worker_dashboard_address=LOOPBACK,
-        )  # fmt: skip
     # A worker that dies is reported at its first death: who is to blame is found out in `rounds`.
     scheduler = {"host": "127.0.0.1", "port": 0, "dashboard_address": LOOPBACK, "allowed_failures": 0}
     return SpecCluster(
