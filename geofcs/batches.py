@@ -30,6 +30,10 @@ class Scorer(Protocol):
         """Softmax scores of two batches (b, 3, tile, tile), float32 RGB 0-255, on `device`."""
         ...
 
+    def check(self) -> None:
+        """Raise a `GeofcsError` where its weights are damaged, which may be known only some time after loading."""
+        ...
+
 
 class ScorerSource(Protocol, Hashable):
     """How a worker gets its scorer: small, picklable, hashable, so that a worker loads each model once."""

@@ -7,14 +7,18 @@ bytes, and its last four bytes are repeated behind it.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from geofcs.errors import VerificationError
 
 FRAME = 4
 """Bytes before and behind a tile."""
+
+READ_BYTES = 1 << 22
 
 
 def framed(tiles: Iterable[memoryview]) -> bytes:
@@ -31,17 +35,26 @@ class TileRow:
     checksums: Sequence[int]
 
     def check(self, path: Path) -> None:
-        """Read it. Raises `VerificationError` if a file holds anything else there."""
-        first, last = self.offsets[0] - FRAME, self.offsets[-1] + self.sizes[-1] + FRAME
-        with path.open("rb") as file:
-            file.seek(first)
-            data = memoryview(file.read(last - first))
-        for offset, size, checksum in zip(self.offsets, self.sizes, self.checksums, strict=True):
-            start = offset - first
-            stop = start + size
-            leader, tile, trailer = data[start - FRAME : start], data[start:stop], data[stop : stop + FRAME]
-            if zlib.crc32(tile) != checksum or trailer != tile[-FRAME:] or int.from_bytes(leader, "little") != size:
-                raise not_as_computed(path)
+        """Read it. Raises `VerificationError` if a file holds anything else there, or cannot be read."""
+        with reading_back(path) as file:
+            for offset, size, checksum in zip(self.offsets, self.sizes, self.checksums, strict=True):
+                file.seek(offset - FRAME)
+                data = file.read(size + 2 * FRAME)
+                leader, tile, trailer = data[:FRAME], data[FRAME : FRAME + size], data[FRAME + size :]
+                if zlib.crc32(tile) != checksum or trailer != tile[-FRAME:] or int.from_bytes(leader, "little") != size:
+                    raise not_as_computed(path)
+
+
+@contextmanager
+def reading_back(path: Path) -> Iterator[BinaryIO]:
+    """A file that was written. Raises `VerificationError` if it cannot be read."""
+    try:
+        with path.open("rb", buffering=READ_BYTES) as file:
+            yield file
+    except OSError as error:
+        raise VerificationError(
+            f"{path}: cannot be read back ({error.strerror or error}): give the same command again"
+        ) from error
 
 
 def not_as_computed(path: Path) -> VerificationError:

@@ -5,7 +5,7 @@ All of it happens under the output's lock. Whenever power or the process goes, n
     OUT.partial/plan.json        first: a folder with a plan is a run that can be taken up
     OUT.partial/strips/PLAN/     one checked file per strip; in a folder of their own per plan, so that a worker that
                                  outlives its run can never put a strip among those of another plan
-    OUT.partial/finished.json    which products are complete and compared, with their SHA-256
+    OUT.partial/finished.json    which products are complete and checked, with their SHA-256
     OUT.partial/run.json         last: everything is complete and on the disk
     OUT.partial -> OUT           publication; an output that is replaced is OUT.replaced-* for that one rename
 """
@@ -145,7 +145,7 @@ class Journal:
                 _delete(path)
 
     def finished(self) -> Described:
-        """The products that are complete, compared and on the disk."""
+        """The products that are complete, checked and on the disk."""
         for name, key in ((FINISHED_FILE, None), (RUN_FILE, "outputs")):
             path = self.staging / name
             if path.exists():

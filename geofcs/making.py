@@ -95,7 +95,7 @@ class Making:
     def finish_rasters(
         self, products: Sequence[Product], progress: Callable[[int], None], finished: Callable[[Described], None]
     ) -> None:
-        """Write and compare these, as `Begun.finish` says: those that were begun, if any were."""
+        """Write and check these, as `Begun.finish` says: those that were begun, if any were."""
         if self._rasters is None:
             self.begin_rasters(products)
         assert self._rasters is not None, "just begun"

@@ -80,7 +80,7 @@ class MadeMeanwhile:
     def finish_rasters(
         self, _products: Sequence[Product], progress: Callable[[int], None], finished: Callable[[Described], None]
     ) -> None:
-        """Have all of them written and compared, as `Begun.finish` says."""
+        """Have all of them written and checked, as `Begun.finish` says."""
         self._rasters.await_done(progress, finished)
 
     def finish_polygons(self, progress: Callable[[int], None]) -> PolygonCounts:

@@ -16,7 +16,7 @@ from geofcs.records import Plan
 from geofcs.report import decisive_versions
 from geofcs.scene import SceneOptions, ScenePair, plan_pair
 from geofcs.scoring import ModelSource, checked_tta
-from geofcs.tiles import BLOCKS_PER_WORKER, Block, Lattice
+from geofcs.tiles import Block, Lattice
 
 OVERLAP_SHARE = 8
 """The default overlap is the tile divided by this: docs/concepts.md shows what more or less of it does."""
@@ -83,10 +83,13 @@ class DetectPlan:
     def blocks(self) -> list[Block]:
         """What its crew computes.
 
-        Where all share one GPU, nobody has to be kept busy to the end: a block each, side by side, are as fast.
+        Where all share one GPU a block each is enough, if that leaves nobody out: all are as fast, and end together.
         """
-        share_a_gpu = self.source.device != "cpu" and self.crew.processes == 1
-        return self.lattice.blocks(self.crew.in_flight, per_worker=1 if share_a_gpu else BLOCKS_PER_WORKER)
+        alike = self.lattice.blocks(self.crew.in_flight, per_worker=1)
+        share_a_gpu = self.source.device != "cpu" and self.crew.processes == 1 and self.crew.kind != "cluster"
+        if share_a_gpu and len(alike) % self.crew.in_flight == 0:
+            return alike
+        return self.lattice.blocks(self.crew.in_flight)
 
     def job(self, strips: Path) -> BlockJob:
         """What the blocks of this plan need to know."""

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from geofcs.cog import FRAME, TileRow, framed, not_as_computed
+from geofcs.cog import FRAME, TileRow, framed, not_as_computed, reading_back
 from geofcs.errors import VerificationError
 from geofcs.overviews import INTERNAL_TILE, Halve, Pixels, shapes_of, whole_quads
 from geofcs.storage import Storage
@@ -140,7 +140,10 @@ class Pyramid:
             self._store(below, pixels, rows, cols)
 
     def _store(self, level: int, pixels: Pixels, rows: slice, cols: slice) -> None:
-        tiles = self.storage.encoded(pixels)
+        try:
+            tiles = self.storage.encoded(pixels)
+        except VerificationError as error:
+            raise VerificationError(f"{self.path}: {error}: give the same command again") from error
         start = self._append(b"".join(tiles))
         there = self.levels[level]
         at = [(rows.start // INTERNAL_TILE + row, cols.start // INTERNAL_TILE + col) for row, col, _ in _parts(pixels)]
@@ -213,7 +216,7 @@ class Pyramid:
 
     def check_header(self, path: Path) -> None:
         """Raise `VerificationError` if the file that was written does not begin as it should."""
-        with path.open("rb") as file:
+        with reading_back(path) as file:
             if file.read(len(self._header)) != self._header:
                 raise not_as_computed(path)
 
@@ -221,6 +224,7 @@ class Pyramid:
         """The header with the offset and the size of each tile."""
         filled, end = bytearray(header), len(header)
         for level, directory in reversed(list(zip(self.levels, directories(header), strict=True))):
+            assert (directory.height, directory.width) == level.shape, "the header is of this pyramid"
             sizes = level.sizes.ravel()
             ends = end + np.cumsum(sizes + 2 * FRAME)
             directory.offsets.write(filled, (ends - sizes - FRAME).tolist())

@@ -1,7 +1,7 @@
 """Rasters written: strips put together as cloud-optimised GeoTIFFs, and checked.
 
-Between a strip and a raster nothing is taken on trust: strips are compared with their checksums before pixels are taken
-of them, what GDAL compresses is decoded at once, and of the bytes that were decoded the whole file is read back.
+Strips are compared with their checksums before pixels are taken of them, what GDAL compresses is decoded at once, and
+of the bytes that were decoded the whole file is read back.
 """
 
 from __future__ import annotations

@@ -15,7 +15,6 @@ import numpy as np
 from geofcs.blocks import BlockCounts, BlockJob, give_up, oddities_of
 from geofcs.errors import ComputeError, InputError
 from geofcs.journal import Journal, as_output_error
-from geofcs.libraries import loading
 from geofcs.listener import Listener
 from geofcs.lock import Lock
 from geofcs.meanwhile import MadeMeanwhile, making_meanwhile
@@ -119,8 +118,7 @@ def _making(run: Run) -> AbstractContextManager[Making | MadeMeanwhile]:
     if fresh and _computes_elsewhere(run.plan) and os.name == "posix":
         return making_meanwhile(_wanted(run))
 
-    with loading():
-        from geofcs.making import Making  # brings what writes polygons, which takes a second: not where others do
+    from geofcs.making import Making  # brings what writes polygons, which takes a second: not where others do
 
     return Making(_wanted(run))
 

@@ -35,7 +35,7 @@ class ModelSource:
     def load(self) -> ModelScorer:
         """The scorer, loaded at the first call in a process and shared by its threads; other weights are forgotten."""
         with _loading:
-            if self not in _loaded:
+            if self not in _loaded or _loaded[self].is_damaged:
                 for other in [other for other in _loaded if other.sha256 != self.sha256]:
                     del _loaded[other]
                 _loaded[self] = _load(self)
@@ -66,8 +66,17 @@ class ModelScorer:
         """
         with torch.inference_mode():
             scores = self._in_turn(lambda: self._scores(t1, t2))
-        self._checked.result()
+        self.check()
         return scores
+
+    @property
+    def is_damaged(self) -> bool:
+        """Whether its weights are known to be."""
+        return self._checked.done() and self._checked.exception() is not None
+
+    def check(self) -> None:
+        """Wait until it is known. Raises `InputError` if they are."""
+        self._checked.result()
 
     def _scores(self, t1: Tensor, t2: Tensor) -> Scores:
         try:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from rasterio.errors import RasterioError
 from rasterio.io import MemoryFile
 
 from geofcs.errors import VerificationError
@@ -54,6 +55,10 @@ class Storage:
 
 
 def _check(memory: MemoryFile, pixels: Pixels) -> None:
-    with memory.open() as file:
-        if not np.array_equal(file.read(1), pixels):
-            raise VerificationError("tiles were not compressed to what they are: memory may be failing")
+    try:
+        with memory.open(driver="GTiff") as file:
+            found = file.read(1)
+    except RasterioError as error:
+        raise VerificationError(f"tiles that were compressed cannot be decoded ({error})") from error
+    if not np.array_equal(found, pixels):
+        raise VerificationError("tiles were not compressed to what they are: memory may be failing")

@@ -67,13 +67,13 @@ class Mosaic:
     folder: Path
     strips: Sequence[Strip]
     wait: Callable[[Path], None] = at_once
-    _checked: set[Strip] = field(default_factory=set, init=False, compare=False)
+    _known: dict[Strip, int] = field(default_factory=dict, init=False, compare=False)
 
     def read(self, bands: Sequence[int], rows: slice, cols: slice, dtype: npt.DTypeLike) -> Layers:
         """Pixels (bands, h, w) of some rows and columns.
 
-        Raises `VerificationError` if a strip cannot be read, or is not what was written: of each, all is compared with
-        its checksums when pixels are first wanted of it.
+        Raises `VerificationError` if a strip cannot be read, or is not what was written: all of it is compared with its
+        checksums when pixels are first wanted of it, and its file with what it was then whenever more are.
         """
         pixels = np.empty((len(bands), rows.stop - rows.start, cols.stop - cols.start), dtype)
         with gdal_settings():
@@ -85,28 +85,35 @@ class Mosaic:
                         for each, whole in zip(there, (rows, cols), strict=True)
                     )
                     self.wait(self.folder / strip.name)
-                    self._check_once(strip)
-                    pixels[:, *into] = _read_part(self.folder / strip.name, strip, bands, *there)
+                    pixels[:, *into] = self._read_part(strip, bands, *there)
         return pixels
 
-    def _check_once(self, strip: Strip) -> None:
-        if strip not in self._checked:
-            self._checked.add(strip)  # whoever else wants it meanwhile goes on: one error is enough
-            check_strip(self.folder / strip.name)
+    def _read_part(self, strip: Strip, bands: Sequence[int], rows: slice, cols: slice) -> Layers:
+        height, width = rows.stop - rows.start, cols.stop - cols.start
+        window = Window(cols.start - strip.left, rows.start - strip.top, width, height)
+        path = self.folder / strip.name
+        try:
+            data = path.read_bytes()
+            with MemoryFile(data) as memory, memory.open(driver="GTiff") as file:
+                self._check(strip, zlib.crc32(data), file)
+                return np.asarray(file.read(bands, window=window))
+        except (RasterioError, OSError) as error:
+            raise _unreadable(path, error) from error
+
+    def _check(self, strip: Strip, checksum: int, file: DatasetReader) -> None:
+        """Whether a file whose bytes have this checksum is what was written."""
+        if strip not in self._known and _holds_what_was_written(file):
+            self._known[strip] = checksum
+        if self._known.get(strip) != checksum:
+            raise _not_as_written(self.folder / strip.name)
 
 
-def _read_part(path: Path, strip: Strip, bands: Sequence[int], rows: slice, cols: slice) -> Layers:
-    height, width = rows.stop - rows.start, cols.stop - cols.start
-    window = Window(cols.start - strip.left, rows.start - strip.top, width, height)
-    try:
-        with rasterio.open(path, driver="GTiff") as file:
-            return np.asarray(file.read(bands, window=window))
-    except RasterioError as error:
-        raise _unreadable(path, error) from error
-
-
-def _unreadable(path: Path, error: RasterioError) -> VerificationError:
+def _unreadable(path: Path, error: Exception) -> VerificationError:
     return VerificationError(f"{path}: cannot be read back ({error}): give the same command again")
+
+
+def _not_as_written(path: Path) -> VerificationError:
+    return VerificationError(f"{path}: is not what was written: give the same command again")
 
 
 def strips_of(lattice: Lattice, block: Block) -> list[Strip]:
@@ -166,7 +173,7 @@ def check_strip(path: Path) -> None:
     except RasterioError as error:
         raise _unreadable(path, error) from error
     if not sound:
-        raise VerificationError(f"{path}: is not what was written: give the same command again")
+        raise _not_as_written(path)
 
 
 def remark_of(folder: Path, strip: Strip) -> str:

@@ -431,6 +431,29 @@ def test_what_goes_wrong_with_polygons_is_told_when_the_strips_are_safe(
     assert raster_hashes(tmp_path / "out") == raster_hashes(undisturbed_small)
 
 
+BUSY = """
+import threading, time, torch
+from geofcs import blocks
+from geofcs.cli import main
+from geofcs.errors import OutputError
+from geofcs.scoring import ModelScorer
+whole, theirs = ModelScorer.__call__, set()
+def call(self, t1, t2):
+    theirs.add(threading.get_ident())
+    if threading.get_ident() != min(theirs) or len(theirs) < 2:
+        return whole(self, t1, t2)
+    large, end = torch.ones(3000, 3000), time.monotonic() + 8
+    while time.monotonic() < end:
+        large @ large
+    return whole(self, t1, t2)
+def write_strip(*_):
+    if len(theirs) > 1:
+        raise OutputError("x.tif: cannot write: no room")
+blocks.write_strip, ModelScorer.__call__ = write_strip, call
+main()
+"""
+"""The command, in a process of which one thread fails while the other is in a long call of a library."""
+
 MEANWHILE = (
     "import geofcs.run; geofcs.run._computes_elsewhere = lambda _plan: True; from geofcs.cli import main; main()"
 )
@@ -480,3 +503,14 @@ def test_kills_while_products_are_made_meanwhile_change_no_byte(
         assert not makers()
         shutil.rmtree(out)
         assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.long
+def test_a_failure_beside_a_thread_that_computes_ends_the_command_with_its_exit_code(
+    material: Material, tmp_path: Path
+) -> None:
+    given = [sys.executable, "-c", BUSY, *command(material, tmp_path / "out")[3:], "--workers", "2"]
+    ended = subprocess.run(given, capture_output=True, text=True, timeout=120)
+    assert ended.returncode == 5, ended.stderr
+    assert "x.tif: cannot write" in ended.stderr
+    assert "terminate" not in ended.stderr

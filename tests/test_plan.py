@@ -13,10 +13,10 @@ from geofcs.scoring import ModelSource
 from geofcs.tiles import Lattice
 
 
-def plan(device: str, crew: Crew) -> DetectPlan:
-    """Of a scene of 73 x 73 tiles."""
+def plan(device: str, crew: Crew, width: int = 32_768) -> DetectPlan:
+    """Of a scene of 73 rows of tiles, by default as wide."""
     return DetectPlan(
-        pair=None, lattice=Lattice.over(32_768, 32_768, 512, 64), weights=None,  # type: ignore[arg-type]  # not asked
+        pair=None, lattice=Lattice.over(32_768, width, 512, 64), weights=None,  # type: ignore[arg-type]  # not asked
         source=ModelSource(Path("x"), "", device, "fp32"), batch=8, kernel="", crew=crew, threshold=0.5,
         landcover=False, on_tile_error="fail",
     )  # fmt: skip
@@ -29,6 +29,17 @@ def test_blocks_that_share_a_gpu_lie_side_by_side_and_no_row_is_computed_twice(c
     blocks = plan("cuda", crew).blocks
     assert len(blocks) == BLOCKS_PER_GPU
     assert all((block.first_row, block.stop_row) == (0, 73) for block in blocks)
+
+
+@pytest.mark.parametrize("width", range(5_000, 100_000, 5_000))
+def test_no_block_is_left_to_be_computed_alone_on_a_gpu(width: int) -> None:
+    blocks = plan("cuda", Crew("threads", 1, BLOCKS_PER_GPU, 1), width).blocks
+    assert len(blocks) % BLOCKS_PER_GPU == 0 or len(blocks) >= 2 * BLOCKS_PER_GPU
+    assert len(blocks) >= BLOCKS_PER_GPU
+
+
+def test_on_a_cluster_blocks_are_left_for_workers_that_join_later() -> None:
+    assert len(plan("cuda", Crew("cluster", 1, BLOCKS_PER_GPU, 1)).blocks) == 3 * BLOCKS_PER_GPU
 
 
 def test_workers_that_work_by_themselves_get_several_blocks_each() -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+import threading
 import warnings
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -23,6 +24,7 @@ from geofcs.cli.train import train
 from geofcs.cli.verify import verify
 from geofcs.cli.weights import app as weights
 from geofcs.errors import GeofcsError, LostGpuError, StalledError
+from geofcs.libraries import BLOCK_THREADS
 from geofcs.noise import print_no_undecodable_messages
 
 SECONDS_TO_LEAVE = 5.0
@@ -83,4 +85,11 @@ def main() -> None:
         show_failure(error)
         if isinstance(error, StalledError):
             leave_by_force_after(SECONDS_TO_LEAVE, error.exit_code)
-        sys.exit(error.exit_code)
+        _leave(error.exit_code)
+
+
+def _leave(exit_code: int) -> NoReturn:
+    """End; without Python's farewell where a thread is still in a library, which would turn that into an abort."""
+    if any(thread.name.startswith(BLOCK_THREADS) for thread in threading.enumerate()):
+        end_at_once(None, exit_code)
+    sys.exit(exit_code)

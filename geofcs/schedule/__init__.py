@@ -1,1 +1,1 @@
-"""Running blocks as Dask tasks, on this machine or a cluster: the outermost skin, around plain functions."""
+"""Running blocks by threads, other processes or a cluster: the outermost skin, around plain functions."""

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from geofcs.crew import Crew, Need, gpu_crew, local_crew
 from geofcs.devices import Compute, gpus_of, settle
-from geofcs.libraries import loading
 from geofcs.listener import Listener
 from geofcs.plan import DetectRequest
 from geofcs.schedule.rounds import Team
@@ -49,8 +48,7 @@ def local_team(crew: Crew) -> Iterator[Team]:
             yield team
         return
 
-    with loading():
-        from geofcs.schedule.processes import process_team  # brings Dask, which takes most of a second
+    from geofcs.schedule.processes import process_team  # brings Dask, which takes most of a second
 
     with process_team(crew) as team:
         yield team

@@ -82,7 +82,7 @@ def _objections_to_files(terms: Terms, job: BlockJob) -> list[str]:
     except GeofcsError as error:
         against.append(f"cannot read a scene ({error})")
     try:
-        job.scorer.load()
+        job.scorer.load().check()
     except GeofcsError as error:
         against.append(f"cannot load the model ({error})")
     try:

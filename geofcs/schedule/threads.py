@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from queue import SimpleQueue
 
 from geofcs.blocks import BlockCounts
+from geofcs.libraries import BLOCK_THREADS
 from geofcs.schedule.doings import Doings, doings_here
 from geofcs.schedule.rounds import Team
 from geofcs.schedule.task import Work, execute, forget_run, stop_run
@@ -35,11 +36,12 @@ class ThreadWorkers:
         self._hear: dict[str, Callable[[list[int]], None]] = {}
         self._count = count
         for number in range(count):
-            threading.Thread(target=self._work, name=f"geofcs-block-{number}", daemon=True).start()
+            threading.Thread(target=self._work, name=f"{BLOCK_THREADS}-{number}", daemon=True).start()
 
     def _work(self) -> None:
         while (task := self._tasks.get()) is not None:
             task.execute()
+            del task  # nothing of it is kept until there is another
 
     @contextmanager
     def heard(self, run: str, hear: Callable[[list[int]], None]) -> Iterator[None]:
@@ -65,7 +67,8 @@ class ThreadWorkers:
         for task in tasks:
             if isinstance(task, ThreadTask):
                 task.cancel()
-        forget_run(run)
+        if all(task.done() for task in tasks):
+            forget_run(run)  # else those under way would no longer know that they are to end
 
     def doings(self) -> list[Doings]:
         """What they, and all other threads of this process, are doing."""

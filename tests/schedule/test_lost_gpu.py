@@ -15,7 +15,7 @@ from geofcs.blocks import BlockJob
 from geofcs.crew import BLOCKS_PER_GPU, Crew
 from geofcs.errors import ComputeError, LostGpuError
 from tests.schedule.scorers import LostGpuSource
-from tests.schedule.test_local import run_here, threads
+from tests.schedule.test_here import run_here, threads
 from tests.stubs import StubScorer, StubScorerSource
 from tests.test_blocks import mosaic, run, stub_job
 

@@ -27,7 +27,7 @@ from geofcs.model.shipped import SHIPPED
 from geofcs.plan import DetectRequest
 from geofcs.records import read_sealed
 from tests.schedule.scorers import AssertingSource
-from tests.schedule.test_local import run_here, threads
+from tests.schedule.test_here import run_here, threads
 from tests.stubs import Silent
 from tests.test_blocks import mosaic, stub_job
 from tests.torture.runs import Content, content_of

@@ -108,7 +108,7 @@ def _faults(bench: Bench, slot: int, amount: Amount) -> dict[str, Callable[[], C
     """What a round consists of."""
     cases = range(slot * amount.disks, (slot + 1) * amount.disks)
     faults: dict[str, Callable[[], Counter[str]]] = {
-        "kill -9 at a random moment": lambda: kill_at_random(bench, amount.kills, seed=slot, dask_share=0.15),
+        "kill -9 at a random moment": lambda: kill_at_random(bench, amount.kills, seed=slot, threads_share=0.15),
         "kill -9 just before a change to the file system": lambda: kill_at_every_step(bench, amount.steps_of, slot),
         "disk full (or files limited in size or number)": lambda: fill_disks(bench, cases, amount.slots * amount.disks),
         f"{AT_ONCE} starts at once on one output": lambda: start_at_once(bench, rounds=1, seed=slot),

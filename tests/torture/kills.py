@@ -31,10 +31,10 @@ class Bench:
     seconds: dict[str, float]
     """How long each stage takes when left alone."""
 
-    def run(self, out: Path, *, overwrite: bool = False, under_dask: bool = False) -> Callable[[Stages], None]:
+    def run(self, out: Path, *, overwrite: bool = False, by_threads: bool = False) -> Callable[[Stages], None]:
         """The one command that is given again and again."""
-        request = self.material.request(out, overwrite=overwrite, workers=2 if under_dask else 1)
-        return lambda stages: detect_without_model(request, stages, under_dask=under_dask)
+        request = self.material.request(out, overwrite=overwrite, workers=2 if by_threads else 1)
+        return lambda stages: detect_without_model(request, stages, by_threads=by_threads)
 
     def start(self, run: Callable[[Stages], None]) -> Fork:
         """Begin a run."""
@@ -64,7 +64,7 @@ def bench_in(folder: Path, material: Material) -> Bench:
     out, moments = folder / "undisturbed", {}
     request = material.request(out)
     began = time.monotonic()
-    fork = Fork(lambda stages: detect_without_model(request, stages, under_dask=False), folder / "stderr")
+    fork = Fork(lambda stages: detect_without_model(request, stages, by_threads=False), folder / "stderr")
     for stage in STAGES:
         fork.wait_for_stage(stage)
         moments[stage] = time.monotonic() - began
@@ -75,7 +75,7 @@ def bench_in(folder: Path, material: Material) -> Bench:
     return Bench(folder, material, content_of(out), out, seconds)
 
 
-def kill_at_random(bench: Bench, kills: int, seed: int, dask_share: float) -> Counter[str]:
+def kill_at_random(bench: Bench, kills: int, seed: int, threads_share: float) -> Counter[str]:
     """Kill runs at random moments, every stage as often as the others; some runs replace an older output.
 
     Counts kills by stage; every output is finished and compared in the end.
@@ -86,7 +86,7 @@ def kill_at_random(bench: Bench, kills: int, seed: int, dask_share: float) -> Co
         if overwrite:
             shutil.copytree(bench.undisturbed, out)
             (out / "old").touch()
-        run = bench.run(out, overwrite=overwrite, under_dask=dice.random() < dask_share)
+        run = bench.run(out, overwrite=overwrite, by_threads=dice.random() < threads_share)
         for _ in range(dice.randint(1, MOST_KILLS)):
             stage = dice.choice(STAGES)
             fork = bench.start(run)

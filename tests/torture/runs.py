@@ -84,6 +84,9 @@ class CostlessScorer:
     device = torch.device("cpu")
     mean_colours = ((128.0, 128.0, 128.0), (128.0, 128.0, 128.0))
 
+    def check(self) -> None:
+        """It has no weights."""
+
     def __call__(self, t1: Tensor, t2: Tensor) -> Scores:
         """Scores of a batch."""
         coarse1, coarse2 = (torch.nn.functional.avg_pool2d(each, 9, 1, 4) for each in (t1, t2))
@@ -125,11 +128,11 @@ def computed_in_turn(_site: ThisMachine | Cluster, _plan: DetectPlan, _stop: Sto
     return compute
 
 
-def detect_without_model(request: DetectRequest, listener: Listener, *, under_dask: bool) -> None:
+def detect_without_model(request: DetectRequest, listener: Listener, *, by_threads: bool) -> None:
     """`geofcs detect`, all of it but the model."""
     with (
         mock.patch.object(detect, "make_plan", plan_without_model),
-        mock.patch.object(detect, "computed_at", detect.computed_at if under_dask else computed_in_turn),
+        mock.patch.object(detect, "computed_at", detect.computed_at if by_threads else computed_in_turn),
     ):
         detect.detect(request, listener)
 
