@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -16,6 +17,9 @@ from geofcs.schedule.task import Work, execute, forget_run, stop_run
 from geofcs.schedule.workers import Task
 
 NAME = "this process"
+
+SECONDS_TO_END = 0.3
+"""For threads without a block to be gone, so that whoever looks for threads that compute finds no others."""
 
 
 @contextmanager
@@ -34,9 +38,12 @@ class ThreadWorkers:
     def __init__(self, count: int) -> None:
         self._tasks: SimpleQueue[ThreadTask | None] = SimpleQueue()
         self._hear: dict[str, Callable[[list[int]], None]] = {}
-        self._count = count
-        for number in range(count):
-            threading.Thread(target=self._work, name=f"{BLOCK_THREADS}-{number}", daemon=True).start()
+        self._threads = [
+            threading.Thread(target=self._work, name=f"{BLOCK_THREADS}-{number}", daemon=True)
+            for number in range(count)
+        ]
+        for thread in self._threads:
+            thread.start()
 
     def _work(self) -> None:
         while (task := self._tasks.get()) is not None:
@@ -75,9 +82,12 @@ class ThreadWorkers:
         return [doings_here(NAME)]
 
     def dismiss(self) -> None:
-        """Let them end when they have nothing to do."""
-        for _ in range(self._count):
+        """Let them end; those that still compute are left to themselves."""
+        for _ in self._threads:
             self._tasks.put(None)
+        end = time.monotonic() + SECONDS_TO_END
+        for thread in self._threads:
+            thread.join(max(0, end - time.monotonic()))
 
 
 class ThreadTask:
