@@ -105,15 +105,12 @@ class Mosaic:
         if strip not in self._known and _holds_what_was_written(file):
             self._known[strip] = checksum
         if self._known.get(strip) != checksum:
-            raise _not_as_written(self.folder / strip.name)
+            path = self.folder / strip.name
+            raise VerificationError(f"{path}: is not what was written: give the same command again")
 
 
 def _unreadable(path: Path, error: Exception) -> VerificationError:
     return VerificationError(f"{path}: cannot be read back ({error}): give the same command again")
-
-
-def _not_as_written(path: Path) -> VerificationError:
-    return VerificationError(f"{path}: is not what was written: give the same command again")
 
 
 def strips_of(lattice: Lattice, block: Block) -> list[Strip]:
@@ -163,17 +160,6 @@ def _encoded(layers: Layers, remark: str) -> bytes:
 def _sixteens(length: int) -> int:
     """The next multiple of 16, as sides of internal tiles must be."""
     return -(-length // 16) * 16
-
-
-def check_strip(path: Path) -> None:
-    """Raise `VerificationError` if a strip is not what was written."""
-    try:
-        with gdal_settings(), rasterio.open(path, driver="GTiff") as file:
-            sound = _holds_what_was_written(file)
-    except RasterioError as error:
-        raise _unreadable(path, error) from error
-    if not sound:
-        raise _not_as_written(path)
 
 
 def remark_of(folder: Path, strip: Strip) -> str:

@@ -36,9 +36,9 @@ from geofcs.vector import write
 from tests.torture.forks import Stages
 
 TIMED: list[tuple[Any, str]] = [
-    (strips, "_checksums"), (strips, "sync"), (strips, "check_strip"), (blocks, "has_sound_strip"), (storage, "_check"),
-    (Pyramid, "check_header"), (TileRow, "check"), (raster, "sync"), (raster, "lasting"), (run, "lasting"),
-    (write, "check_pages"), (durable, "sync"),
+    (strips, "_checksums"), (strips, "sync"), (strips, "_holds_what_was_written"),
+    (blocks, "has_sound_strip"), (storage, "_check"), (Pyramid, "check_header"), (TileRow, "check"),
+    (raster, "sync"), (raster, "lasting"), (run, "lasting"), (write, "check_pages"), (durable, "sync"),
     *((Journal, name) for name in ("settle", "begin", "completed", "is_finished", "finish", "complete", "publish")),
 ]  # fmt: skip
 
