@@ -181,7 +181,7 @@ class _Stream:
         if slot in scored.scores:
             self._blend.add_scores(tile.row, tile.col, scored.scores[slot])
         else:
-            self._blend.add_nothing(tile.col)
+            self._blend.add_nothing(tile.row, tile.col)
         if slot in scored.in_float32:
             self._in_float32.add((tile.row, tile.col))
 

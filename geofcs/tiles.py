@@ -70,13 +70,6 @@ class Axis:
         """Index of the first tile that reaches `pixel`."""
         return next(index for index, start in enumerate(self.starts) if start + self.tile > pixel)
 
-    def alone(self, index: int) -> slice:
-        """Pixels of a tile, counted from its start, that no other tile reaches: its share of them is one."""
-        start, tile = self.starts[index], self.tile
-        first = self.starts[index - 1] + tile - start if index > 0 else 0
-        stop = self.starts[index + 1] - start if index + 1 < self.count else tile
-        return slice(first, max(first, stop))
-
     @cached_property
     def shares(self) -> npt.NDArray[np.float32]:
         """(count, tile) float32: how much each tile counts at each of its pixels; at every pixel they sum to one.
@@ -90,6 +83,12 @@ class Axis:
         for start in self.starts:
             total[start : start + self.tile] += ramp
         return np.stack([ramp / total[start : start + self.tile] for start in self.starts]).astype(np.float32)
+
+    @cached_property
+    def first_like(self) -> tuple[int, ...]:
+        """For each tile the first one with the same shares: there are few kinds, however many tiles."""
+        _, first, kind = np.unique(self.shares, axis=0, return_index=True, return_inverse=True)
+        return tuple(first[kind.ravel()].tolist())
 
 
 @dataclass(frozen=True)

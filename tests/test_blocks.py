@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 
 from geofcs.batches import not_finite
-from geofcs.blend import RowBlend
 from geofcs.blocks import BlockCounts, BlockJob, give_up, oddities_of, run_block
 from geofcs.classes import SECOND
 from geofcs.errors import ComputeError
@@ -23,7 +22,7 @@ from geofcs.oddities import Oddities
 from geofcs.reading import prefetched
 from geofcs.strips import strips_of
 from geofcs.tiles import Block, Lattice
-from tests.stubs import COVERS, Nobody, StubPair, StubScorer, StubScorerSource, strip_layers
+from tests.stubs import Nobody, StubPair, StubScorer, StubScorerSource, strip_layers
 
 
 def stub_job(folder: Path, height: int = 300, width: int = 400, tile: int = 64, overlap: int = 16) -> BlockJob:
@@ -82,48 +81,6 @@ def test_a_scene_of_its_own_coordinates_comes_back(tmp_path: Path, overlap: int)
     assert (cover_t1[changed] == rows[changed] // 50 % 6 + 1).all()
     assert (cover_t2[changed] == cols[changed] // 50 % 6 + 1).all()
     assert (codes[changed] == SECOND.encode(cover_t1[changed], cover_t2[changed])).all()
-
-
-def test_blended_scores_of_coordinates_are_the_coordinates_to_rounding() -> None:
-    lattice = Lattice.over(150, 200, 64, 16)
-    block = lattice.blocks(1)[0]
-    blend = RowBlend(lattice, block, SECOND, torch.device("cpu"), threshold=0.5)
-    for row, top in enumerate(lattice.rows.starts):
-        blend.advance(top - lattice.rows.starts[max(0, row - 1)])
-        for col, left in enumerate(lattice.cols.starts):
-            place = (left + torch.arange(64.0)).expand(64, 64) + 200 * (top + torch.arange(64.0))[:, None]
-            zeros = torch.zeros(6, 64, 64)
-            blend.add_scores(row, col, Scores(place, zeros, zeros))
-        first, stop = lattice.rows.owned(row, row + 1)
-        expected = np.arange(200.0) + 200 * np.arange(first, stop)[:, None]
-        np.testing.assert_allclose(blend.change_scores(stop - first), expected, rtol=3e-7)
-
-
-@pytest.mark.parametrize(
-    ("height", "width", "tile", "overlap"), [(150, 200, 64, 16), (90, 171, 64, 40), (40, 130, 64, 0)]
-)
-def test_labels_are_those_of_the_sums_of_all_tiles_scores(height: int, width: int, tile: int, overlap: int) -> None:
-    lattice = Lattice.over(height, width, tile, overlap)
-    rows, cols = lattice.rows, lattice.cols
-    tall, wide = max(height, tile), max(width, tile)
-    sums = torch.zeros(1 + 2 * COVERS, tall, wide)
-    blend = RowBlend(lattice, lattice.blocks(1)[0], SECOND, torch.device("cpu"), threshold=0.4)
-    torch.manual_seed(0)
-    tiles = torch.rand(rows.count, cols.count, 1 + 2 * COVERS, tile, tile)
-    for row, col in np.ndindex(rows.count, cols.count):
-        share = torch.from_numpy(rows.shares)[row][:, None] * torch.from_numpy(cols.shares)[col][None]
-        top, left = rows.starts[row], cols.starts[col]
-        sums[:, top : top + tile, left : left + tile] += tiles[row, col] * share
-    before, after = sums[1 : 1 + COVERS].argmax(0) + 1, sums[1 + COVERS :].argmax(0) + 1
-    expected = np.where(sums[0] > 0.4, SECOND.encode(before, after), 0)
-    for row in range(rows.count):
-        blend.advance(rows.starts[row] - rows.starts[max(0, row - 1)])
-        for col in range(cols.count):
-            change, *covers = tiles[row, col].split_with_sizes([1, COVERS, COVERS])
-            blend.add_valid(col, np.ones((min(tile, height), min(tile, width)), np.bool_))
-            blend.add_scores(row, col, Scores(change[0], covers[0], covers[1]))
-        first, stop = rows.owned(row, row + 1)
-        assert (blend.finish(stop - first).codes == expected[first:stop, :width]).all()
 
 
 @pytest.mark.parametrize(("workers", "most_columns", "batch"), [(1, 3, 1), (4, 32, 1), (2, 1, 1), (3, 2, 3)])

@@ -27,11 +27,14 @@ def test_shares_sum_to_one_at_every_pixel(axis: Axis) -> None:
 
 
 @given(axes())
-def test_a_tile_is_alone_where_its_share_is_one(axis: Axis) -> None:
-    for index, share in enumerate(axis.shares):
-        is_alone = np.zeros(axis.tile, bool)
-        is_alone[axis.alone(index)] = True
-        assert ((share == 1) == is_alone).all()
+def test_tiles_that_are_alike_have_the_same_shares(axis: Axis) -> None:
+    for share, like in zip(axis.shares, axis.first_like, strict=True):
+        assert (share == axis.shares[like]).all()
+        assert axis.first_like[like] == like
+
+
+def test_there_are_few_kinds_of_tiles_however_many_there_are() -> None:
+    assert len(set(Axis(100_000, 512, 64).first_like)) == 5
 
 
 @given(axes())
