@@ -14,11 +14,11 @@ import numpy as np
 from geofcs.classes import NO_CHANGE, PERCENT_NODATA, ClassScheme
 from geofcs.errors import StoppedError
 from geofcs.grid import Grid
+from geofcs.mosaic import Mosaic
 from geofcs.product import Product
 from geofcs.raster import Begun, products_begun
 from geofcs.records import Described
 from geofcs.report import versions
-from geofcs.strips import Mosaic
 from geofcs.vector.counts import PolygonCounts
 from geofcs.vector.polygonize import polygons_of
 from geofcs.vector.source import Pixels, framed

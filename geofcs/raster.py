@@ -21,11 +21,11 @@ from geofcs.durable import sync
 from geofcs.errors import GeofcsError, OutputError
 from geofcs.gdal import category_names_of, write_category_names
 from geofcs.grid import Grid
+from geofcs.mosaic import Mosaic
 from geofcs.overviews import Pixels
 from geofcs.product import Product, header_of
 from geofcs.pyramid import Cell, Pyramid
 from geofcs.records import Described, lasting
-from geofcs.strips import Mosaic
 
 
 @contextmanager

@@ -15,17 +15,19 @@ import numpy as np
 from geofcs.blocks import BlockCounts, BlockJob, give_up, oddities_of
 from geofcs.errors import ComputeError, InputError
 from geofcs.journal import Journal, as_output_error
+from geofcs.libraries import loading
 from geofcs.listener import Listener
 from geofcs.lock import Lock
 from geofcs.meanwhile import MadeMeanwhile, making_meanwhile
 from geofcs.model.shipped import said_of_shipped
+from geofcs.mosaic import Mosaic
 from geofcs.oddities import Oddities
 from geofcs.plan import DetectPlan, DetectRequest
 from geofcs.product import Product, products_of
 from geofcs.records import fingerprint, lasting
 from geofcs.schedule.outcome import Outcome
 from geofcs.space import Space
-from geofcs.strips import Mosaic, Strip, strips_of
+from geofcs.strips import Strip, strips_of
 from geofcs.tiles import Block
 from geofcs.vector.counts import PolygonCounts
 from geofcs.wanted import POLYGONS, Wanted
@@ -118,7 +120,8 @@ def _making(run: Run) -> AbstractContextManager[Making | MadeMeanwhile]:
     if fresh and _computes_elsewhere(run.plan) and os.name == "posix":
         return making_meanwhile(_wanted(run))
 
-    from geofcs.making import Making  # brings what writes polygons, which takes a second: not where others do
+    with loading():
+        from geofcs.making import Making  # brings what writes polygons, which takes a second: not where others do
 
     return Making(_wanted(run))
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import uuid
 import zlib
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import rasterio
 from rasterio.errors import RasterioError
-from rasterio.io import DatasetReader, MemoryFile
-from rasterio.windows import Window
+from rasterio.io import MemoryFile
 
 from geofcs.durable import sync
 from geofcs.errors import OutputError, VerificationError
@@ -27,10 +26,6 @@ BLOCK_WIDTH, BLOCK_HEIGHT = 256, 128
 """What of a strip is decoded at once, in pixels: those who read it want some columns of it."""
 
 Layers = npt.NDArray[Any]
-
-
-def at_once(_path: Path) -> None:
-    """Nothing is waited for."""
 
 
 @dataclass(frozen=True)
@@ -58,59 +53,6 @@ class Strip:
 def _common(wanted: slice, first: int, length: int) -> slice:
     start = max(wanted.start, first)
     return slice(start, max(start, min(wanted.stop, first + length)))
-
-
-@dataclass(frozen=True)
-class Mosaic:
-    """All strips of a run as one raster. `wait` comes back when the file that it is given is there."""
-
-    folder: Path
-    strips: Sequence[Strip]
-    wait: Callable[[Path], None] = at_once
-    _known: dict[Strip, int] = field(default_factory=dict, init=False, compare=False)
-
-    def read(self, bands: Sequence[int], rows: slice, cols: slice, dtype: npt.DTypeLike) -> Layers:
-        """Pixels (bands, h, w) of some rows and columns.
-
-        Raises `VerificationError` if a strip cannot be read, or is not what was written: all of it is compared with its
-        checksums when pixels are first wanted of it, and its file with what it was then whenever more are.
-        """
-        pixels = np.empty((len(bands), rows.stop - rows.start, cols.stop - cols.start), dtype)
-        with gdal_settings():
-            for strip in self.strips:
-                there = strip.within(rows, cols)
-                if there[0].start < there[0].stop and there[1].start < there[1].stop:
-                    into = tuple(
-                        slice(each.start - whole.start, each.stop - whole.start)
-                        for each, whole in zip(there, (rows, cols), strict=True)
-                    )
-                    self.wait(self.folder / strip.name)
-                    pixels[:, *into] = self._read_part(strip, bands, *there)
-        return pixels
-
-    def _read_part(self, strip: Strip, bands: Sequence[int], rows: slice, cols: slice) -> Layers:
-        height, width = rows.stop - rows.start, cols.stop - cols.start
-        window = Window(cols.start - strip.left, rows.start - strip.top, width, height)
-        path = self.folder / strip.name
-        try:
-            data = path.read_bytes()
-            with MemoryFile(data) as memory, memory.open(driver="GTiff") as file:
-                self._check(strip, zlib.crc32(data), file)
-                return np.asarray(file.read(bands, window=window))
-        except (RasterioError, OSError) as error:
-            raise _unreadable(path, error) from error
-
-    def _check(self, strip: Strip, checksum: int, file: DatasetReader) -> None:
-        """Whether a file whose bytes have this checksum is what was written."""
-        if strip not in self._known and _holds_what_was_written(file):
-            self._known[strip] = checksum
-        if self._known.get(strip) != checksum:
-            path = self.folder / strip.name
-            raise VerificationError(f"{path}: is not what was written: give the same command again")
-
-
-def _unreadable(path: Path, error: Exception) -> VerificationError:
-    return VerificationError(f"{path}: cannot be read back ({error}): give the same command again")
 
 
 def strips_of(lattice: Lattice, block: Block) -> list[Strip]:
@@ -179,24 +121,32 @@ def _is_sound(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> bool:
         with gdal_settings(), rasterio.open(path, driver="GTiff") as file:
             if (file.count, file.height, file.width) != shape or np.dtype(file.dtypes[0]) != dtype:
                 return False
-            return _holds_what_was_written(file)
+            return _is_what_was_written(file.read(), file.tags())
     except RasterioError:
         return False
 
 
-def _holds_what_was_written(file: DatasetReader) -> bool:
-    tags = file.tags()
-    return _checksums(file.read(), _remark_in(tags)) == _checksums_in(tags)
+def read_strip(folder: Path, strip: Strip) -> Layers:
+    """All its bands, (bands, h, w). Raises `VerificationError` if it cannot be read or is not what was written."""
+    path = folder / strip.name
+    try:
+        with gdal_settings(), rasterio.open(path, driver="GTiff") as file:
+            layers, tags = file.read(), file.tags()
+    except RasterioError as error:
+        raise VerificationError(f"{path}: cannot be read back ({error}): give the same command again") from error
+    if not _is_what_was_written(layers, tags):
+        raise VerificationError(f"{path}: is not what was written: give the same command again")
+    return np.asarray(layers)
+
+
+def _is_what_was_written(layers: Layers, tags: Mapping[str, str]) -> bool:
+    return _checksums(layers, _remark_in(tags)) == tags.get(CHECKSUM_TAG, "").split()
 
 
 def _checksums(layers: Layers, remark: str) -> list[str]:
     """Of each band, the remark included."""
     start = zlib.crc32(remark.encode())
     return [f"{zlib.crc32(np.ascontiguousarray(band).data, start):08x}" for band in layers]
-
-
-def _checksums_in(tags: Mapping[str, str]) -> list[str]:
-    return tags.get(CHECKSUM_TAG, "").split()
 
 
 def _remark_in(tags: Mapping[str, str]) -> str:

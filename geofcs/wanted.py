@@ -9,8 +9,8 @@ from typing import Any
 
 from geofcs.classes import ClassScheme
 from geofcs.grid import Grid
+from geofcs.mosaic import Mosaic
 from geofcs.product import Product
-from geofcs.strips import Mosaic
 
 POLYGONS = "changes.gpkg"
 

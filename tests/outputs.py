@@ -13,10 +13,11 @@ from rasterio.crs import CRS
 from geofcs.classes import SECOND, ClassScheme
 from geofcs.grid import Grid
 from geofcs.journal import Journal
+from geofcs.mosaic import Mosaic
 from geofcs.product import Product, products_of
 from geofcs.raster import products_begun
 from geofcs.records import Described, lasting
-from geofcs.strips import Mosaic, strips_of, write_strip
+from geofcs.strips import strips_of, write_strip
 from geofcs.tiles import Lattice
 from geofcs.vector.polygonize import polygonize
 

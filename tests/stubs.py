@@ -14,8 +14,9 @@ from torch import Tensor
 
 from geofcs.grid import Grid
 from geofcs.model.interface import Scores
+from geofcs.mosaic import Mosaic
 from geofcs.scene import PairPixels
-from geofcs.strips import Mosaic, Strip
+from geofcs.strips import Strip
 
 COVERS = 6
 """Land covers of SECOND."""

@@ -16,8 +16,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from geofcs.errors import InputError, OutputError
 from geofcs.journal import PLAN_FILE, RUN_FILE, Journal
+from geofcs.mosaic import Mosaic
 from geofcs.records import is_as_described, lasting, read_json, read_sealed
-from geofcs.strips import Mosaic, Strip, has_sound_strip, write_strip
+from geofcs.strips import Strip, has_sound_strip, write_strip
 from tests.torture.steps import before_each_change
 
 STRIPS = [Strip(row, 0, 1, 8 * row, 0, 8, 16) for row in range(3)]

@@ -16,8 +16,9 @@ from geofcs.classes import SECOND
 from geofcs.errors import ComputeError, VerificationError
 from geofcs.making import Count, Making
 from geofcs.meanwhile import MadeMeanwhile, Maker, making_meanwhile
+from geofcs.mosaic import Mosaic
 from geofcs.product import products_of
-from geofcs.strips import Mosaic, Strip, strips_of, write_strip
+from geofcs.strips import Strip, strips_of, write_strip
 from geofcs.tiles import Lattice
 from geofcs.wanted import Wanted
 from tests import outputs

@@ -22,10 +22,11 @@ from geofcs.classes import BINARY, CLASSES_TAG, LANDSAT, SECOND, ClassScheme, La
 from geofcs.errors import OutputError, VerificationError
 from geofcs.gdal import gdal_settings
 from geofcs.grid import Grid
+from geofcs.mosaic import Mosaic
 from geofcs.overviews import INTERNAL_TILE
 from geofcs.product import Product, products_of
 from geofcs.pyramid import CELL, Pyramid
-from geofcs.strips import Mosaic, Strip, strips_of, write_strip
+from geofcs.strips import Strip, strips_of, write_strip
 from geofcs.tiles import Lattice
 from tests.outputs import write_products
 from tests.vector.test_bad_input import files_of_at_most

@@ -10,7 +10,7 @@ import rasterio
 
 from geofcs import strips
 from geofcs.errors import OutputError, VerificationError
-from geofcs.strips import Mosaic, Strip, has_sound_strip, strips_of, write_strip
+from geofcs.strips import Strip, has_sound_strip, strips_of, write_strip
 from geofcs.tiles import Lattice
 from tests.stubs import strip_layers
 from tests.vector.test_bad_input import files_of_at_most
@@ -92,17 +92,3 @@ def test_strips_of_all_blocks_cover_the_grid_once() -> None:
         for strip in strips_of(lattice, block):
             owners[strip.top : strip.top + strip.height, strip.left : strip.left + strip.width] += 1
     assert (owners == 1).all()
-
-
-def test_a_strip_that_changes_between_two_looks_is_noticed_wherever_it_does(tmp_path: Path) -> None:
-    write_strip(tmp_path, STRIP, layers(np.uint8))
-    path, mosaic = tmp_path / STRIP.name, Mosaic(tmp_path, [STRIP])
-    rows, cols = slice(STRIP.top, STRIP.top + 1), slice(STRIP.left, STRIP.left + 1)
-    mosaic.read([1], rows, cols, np.uint8)
-    sound = path.read_bytes()
-    for number in range(0, len(sound), 7):
-        path.write_bytes(sound[:number] + bytes([sound[number] ^ 1]) + sound[number + 1 :])
-        with pytest.raises(VerificationError, match=r"is not what was written|cannot be read back"):
-            mosaic.read([1], rows, cols, np.uint8)
-    path.write_bytes(sound)
-    mosaic.read([1], rows, cols, np.uint8)
