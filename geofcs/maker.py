@@ -47,7 +47,6 @@ def _rasters(making: Making, wanted: Wanted, tell: _Telling) -> None:
     making.begin_rasters(wanted.products)
     making.await_all_strips()
     making.finish_rasters(
-        wanted.products,
         lambda pixels: tell(News.PIXELS, pixels),
         lambda described: tell(News.FINISHED, described),
     )

@@ -66,6 +66,11 @@ class Making:
     def __exit__(self, *_error: object) -> None:
         self.abandon()
 
+    def begin(self, products: Sequence[Product]) -> None:
+        """Have these rasters and the polygons made side by side, so that strips are decoded once for both."""
+        self.begin_rasters(products)
+        self.begin_polygons()
+
     def begin_rasters(self, products: Sequence[Product]) -> None:
         """Have what strips there are compressed, and those to come."""
         wanted = self._wanted
@@ -92,21 +97,15 @@ class Making:
         """Come back when somebody has said that they are there. Raises `StoppedError` when nobody wants them."""
         self._arrivals.await_all()
 
-    def finish_rasters(
-        self, products: Sequence[Product], progress: Callable[[int], None], finished: Callable[[Described], None]
-    ) -> None:
-        """Write and check these, as `Begun.finish` says: those that were begun, if any were."""
-        if self._rasters is None:
-            self.begin_rasters(products)
-        assert self._rasters is not None, "just begun"
+    def finish_rasters(self, progress: Callable[[int], None], finished: Callable[[Described], None]) -> None:
+        """Write and check those that were begun, as `Begun.finish` says."""
+        assert self._rasters is not None, "rasters were begun"
         self._rasters.finish(progress, finished)
 
     def finish_polygons(self, progress: Callable[[int], None]) -> PolygonCounts:
         """Write them, as `polygons_of` says; `progress` is told of pixels done, those done before included."""
+        assert self._polygons is not None, "polygons were begun"
         self._done.tell(progress)
-        if self._polygons is None:
-            self.begin_polygons()
-        assert self._polygons is not None, "just begun"
         return self._polygons.result()
 
     def versions(self) -> dict[str, str]:

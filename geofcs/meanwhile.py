@@ -72,14 +72,15 @@ class MadeMeanwhile:
         self._rasters, self._polygons = rasters, polygons
         self._versions: dict[str, str] = {}
 
+    def begin(self, _products: Sequence[Product]) -> None:
+        """All of them have begun."""
+
     def all_strips_are_there(self) -> None:
         """From now on one that is missing is an error."""
         for each in (self._rasters, self._polygons):
             each.say(Word.COMPLETE)
 
-    def finish_rasters(
-        self, _products: Sequence[Product], progress: Callable[[int], None], finished: Callable[[Described], None]
-    ) -> None:
+    def finish_rasters(self, progress: Callable[[int], None], finished: Callable[[Described], None]) -> None:
         """Have all of them written and checked, as `Begun.finish` says."""
         self._rasters.await_done(progress, finished)
 

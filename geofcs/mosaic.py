@@ -79,7 +79,8 @@ class Mosaic:
             there = strip.within(rows, cols)
             into = _counted_from(there, (rows.start, cols.start))
             own = _counted_from(there, (strip.top, strip.left))
-            layers = self._recent.get(strip, self._sound)
+            self.wait(self.folder / strip.name)
+            layers = self._recent.get(strip, self._read_sound)
             for target, band in zip(pixels, bands, strict=True):
                 target[into] = layers[band - 1][own]
         return pixels
@@ -96,8 +97,7 @@ class Mosaic:
         sides = [(each.top, each.top + each.height, each.left, each.left + each.width) for each in self.strips]
         return np.array(sides, np.int64).reshape(-1, 4).T
 
-    def _sound(self, strip: Strip) -> Layers:
-        self.wait(self.folder / strip.name)
+    def _read_sound(self, strip: Strip) -> Layers:
         return read_strip(self.folder, strip)
 
 

@@ -215,7 +215,8 @@ def _write_rasters(run: Run, making: Making | MadeMeanwhile, *, anew: bool) -> N
     finished = [product for product in products if not anew and journal.is_finished(product.files)]
     run.listener.advance(len(finished) * run.pixels)
     unfinished = [product for product in products if product not in finished]
-    making.finish_rasters(unfinished, run.listener.advance, journal.finish)
+    making.begin(unfinished)
+    making.finish_rasters(run.listener.advance, journal.finish)
 
 
 def _write_polygons(run: Run, making: Making | MadeMeanwhile) -> PolygonCounts:

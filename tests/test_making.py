@@ -6,19 +6,21 @@ import hashlib
 import random
 import threading
 import time
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from geofcs import mosaic
 from geofcs.classes import SECOND
 from geofcs.errors import ComputeError, VerificationError
 from geofcs.making import Count, Making
 from geofcs.meanwhile import MadeMeanwhile, Maker, making_meanwhile
 from geofcs.mosaic import Mosaic
 from geofcs.product import products_of
-from geofcs.strips import Strip, strips_of, write_strip
+from geofcs.strips import Layers, Strip, read_strip, strips_of, write_strip
 from geofcs.tiles import Lattice
 from geofcs.wanted import Wanted
 from tests import outputs
@@ -61,7 +63,7 @@ def finish(making: Making | MadeMeanwhile, products: Wanted) -> int:
     """Returns how many pixels of polygons were told of."""
     told = [0]
     making.all_strips_are_there()
-    making.finish_rasters(products.products, lambda _: None, lambda _: None)
+    making.finish_rasters(lambda _: None, lambda _: None)
     making.finish_polygons(lambda units: told.append(units))
     return sum(told)
 
@@ -77,6 +79,7 @@ def test_products_are_the_same_to_the_byte_whenever_their_strips_come(wanted: Wa
     afterwards = replace(wanted, folder=tmp_path / "afterwards")
     afterwards.folder.mkdir()
     with Making(afterwards) as making:
+        making.begin(afterwards.products)
         assert finish(making, afterwards) == GRID.height * GRID.width
     assert len(hashes(wanted.folder)) == 4 + 3 + 1
     assert hashes(wanted.folder) == hashes(afterwards.folder)
@@ -86,8 +89,7 @@ def test_most_is_done_before_the_last_strip_comes(wanted: Wanted) -> None:
     strips = list(wanted.strips.strips)
     write(wanted.strips.folder, strips[:-1])
     with Making(replace(wanted, threads=10)) as making:  # some are free while others wait
-        making.begin_rasters(wanted.products)
-        making.begin_polygons()
+        making.begin(wanted.products)
         tiles = [wanted.folder / f"{product.file_name}.tiles.tmp" for product in wanted.products]
         end = time.monotonic() + 10
         while making._done._before == 0 or not all(path.stat().st_size for path in tiles):
@@ -97,13 +99,30 @@ def test_most_is_done_before_the_last_strip_comes(wanted: Wanted) -> None:
         finish(making, wanted)
 
 
+def test_a_strip_is_decoded_once_for_rasters_and_polygons_together(
+    wanted: Wanted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(wanted.strips.folder, list(wanted.strips.strips))
+    decoded: Counter[Strip] = Counter()
+
+    def read(folder: Path, strip: Strip) -> Layers:
+        decoded[strip] += 1
+        return read_strip(folder, strip)
+
+    monkeypatch.setattr(mosaic, "read_strip", read)
+    with Making(wanted) as making:
+        making.begin(wanted.products)
+        finish(making, wanted)
+    assert set(decoded) == set(wanted.strips.strips)
+    assert set(decoded.values()) == {1}
+
+
 @pytest.mark.parametrize("strips_there", [0, 3])
 def test_nothing_is_left_of_what_is_given_up_and_nobody_waits_on(wanted: Wanted, strips_there: int) -> None:
     write(wanted.strips.folder, list(wanted.strips.strips)[:strips_there])
     before = threading.active_count()
     with pytest.raises(ZeroDivisionError), Making(wanted) as making:
-        making.begin_rasters(wanted.products)
-        making.begin_polygons()
+        making.begin(wanted.products)
         time.sleep(0.2)
         raise ZeroDivisionError
     assert not list(wanted.folder.iterdir())
