@@ -8,9 +8,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeVar
 
-import pyarrow
-import pyarrow.fs
-
 from geofcs.errors import InputError, SourceError
 from geofcs.gdal import network_setting, s3_endpoint
 from geofcs.remote.address import Address
@@ -57,10 +54,12 @@ def _told(file: Any) -> BucketFile:
 
 def _patiently(address: Address, look: Callable[[Any], Answer]) -> Answer:
     """What a look at the open file gives."""
+    import pyarrow.fs  # takes an eighth of a second: few runs have files in buckets
+
     refusals, reason = 0, "no answer"
     for _ in attempts():
         try:
-            with STORES[address.scheme]().open_input_file(address.rest) as file:
+            with STORES[address.scheme](pyarrow.fs).open_input_file(address.rest) as file:
                 return look(file)
         except FileNotFoundError:
             raise InputError(f"{address.shown}: no such file in the bucket: check bucket and name") from None
@@ -79,10 +78,10 @@ def _patiently(address: Address, look: Callable[[Any], Answer]) -> Answer:
     )
 
 
-def _s3() -> Any:
+def _s3(fs: Any) -> Any:
     """Amazon's store, or another that speaks its language; GDAL's variables hold, and AWS_ENDPOINT_URL."""
     endpoint = s3_endpoint()
-    return pyarrow.fs.S3FileSystem(
+    return fs.S3FileSystem(
         anonymous=os.environ.get("AWS_NO_SIGN_REQUEST", "NO").upper() in ("YES", "TRUE", "ON", "1"),
         region=os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or None,
         endpoint_override=endpoint.get("AWS_S3_ENDPOINT"),
@@ -92,17 +91,18 @@ def _s3() -> Any:
     )
 
 
-def _gs() -> Any:
+def _gs(fs: Any) -> Any:
     limit = timedelta(seconds=timeout_seconds())
     anonymous = os.environ.get("GS_NO_SIGN_REQUEST", "NO").upper() in ("YES", "TRUE", "ON", "1")
-    return pyarrow.fs.GcsFileSystem(anonymous=anonymous, retry_time_limit=limit)
+    return fs.GcsFileSystem(anonymous=anonymous, retry_time_limit=limit)
 
 
-def _az() -> Any:
+def _az(fs: Any) -> Any:
     account = os.environ.get("AZURE_STORAGE_ACCOUNT", "")
     if not account:
         raise InputError("az://...: the storage account is not known: set AZURE_STORAGE_ACCOUNT")
-    return pyarrow.fs.AzureFileSystem(account, os.environ.get("AZURE_STORAGE_ACCESS_KEY"))
+    return fs.AzureFileSystem(account, os.environ.get("AZURE_STORAGE_ACCESS_KEY"))
 
 
-STORES: dict[str, Callable[[], Any]] = {"s3": _s3, "gs": _gs, "az": _az}
+STORES: dict[str, Callable[[Any], Any]] = {"s3": _s3, "gs": _gs, "az": _az}
+"""By scheme, how a store is spoken to through Arrow's module of file systems."""
