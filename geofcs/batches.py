@@ -27,7 +27,7 @@ class Scorer(Protocol):
     mean_colours: tuple[Colour, Colour]
 
     def __call__(self, t1: Tensor, t2: Tensor) -> Scores:
-        """Softmax scores of two batches (b, 3, tile, tile), float32 RGB 0-255, on `device`."""
+        """Softmax scores of two batches (b, 3, tile, tile), float32 RGB 0-255, on `device`; they stay what they are."""
         ...
 
     def check(self) -> None:

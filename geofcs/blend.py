@@ -18,6 +18,9 @@ COVER_NODATA = 255
 
 ROWS_AT_ONCE = 8
 
+MOST_OVERLAP = 1 / 4
+"""Of a tile, up to which land covers are looked up: more and more scores would have to be kept for it."""
+
 Mask = npt.NDArray[np.bool_]
 
 
@@ -34,8 +37,8 @@ class Labels:
 class RowBlend:
     """Blended scores of one tile row of a block at a time, and which of its pixels are valid.
 
-    Tiles must be added in lattice order. On a CPU land covers are looked up where something changed; a GPU, which would
-    have to be waited for, sums all of them.
+    Tiles must be added in lattice order. On a CPU land covers are looked up where something changed, unless tiles
+    overlap by much; a GPU, which would have to be waited for, sums all of them.
     """
 
     def __init__(
@@ -68,7 +71,7 @@ class RowBlend:
         self._scores.add_nothing(row, col)
 
     def _columns(self, col: int, width: int) -> tuple[slice, slice]:
-        """Where the first `width` columns of a tile lie in the row of accumulators, and which of them do."""
+        """Where the first `width` columns of a tile lie in the row that is blended, and which of them do."""
         start = self._lattice.cols.starts[col]
         left, right = max(start, self._first), min(start + width, self._stop)
         return slice(left - self._first, right - self._first), slice(left - start, right - start)
@@ -113,7 +116,8 @@ class RowBlend:
 def _scores(
     lattice: Lattice, first: int, stop: int, scheme: ClassScheme, device: torch.device, threshold: float
 ) -> BlendedScores:
-    if device.type == "cpu" and not scheme.is_binary:
+    overlaps_little = lattice.rows.overlap <= MOST_OVERLAP * lattice.tile
+    if device.type == "cpu" and overlaps_little and not scheme.is_binary:
         return LookedUpScores(lattice, first, stop, threshold)
     return SummedScores(lattice, first, stop, len(scheme.land_covers), device)
 

@@ -81,10 +81,11 @@ class SummedScores:
 
 
 class LookedUpScores:
-    """Change is summed everywhere; land covers are looked up in the tiles' own scores where change is, as soon as no
-    other tile reaches there.
+    """Change is summed everywhere, land covers only where something changed, as soon as no other tile reaches there.
 
-    Where little has changed most scores are never read. They are the sums that `SummedScores` makes, to the last bit.
+    Where little has changed most scores are never read. The sums are those of `SummedScores` to the last bit. What rows
+    below will want of a tile is copied, so its memory grows with the overlap: at a quarter of a tile the two need as
+    much.
     """
 
     def __init__(self, lattice: Lattice, first: int, stop: int, threshold: float) -> None:

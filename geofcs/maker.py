@@ -37,14 +37,14 @@ def serve(descriptor: int) -> None:
             if part == Part.RASTERS:
                 _rasters(making, wanted, tell)
             else:
-                _polygons(making, tell)
+                _polygons(making, wanted, tell)
         except GeofcsError as error:
             tell(News.ERROR, error)
     os._exit(0)  # all is closed; the run waits, and Python would take a tenth of a second to forget its modules
 
 
 def _rasters(making: Making, wanted: Wanted, tell: _Telling) -> None:
-    making.begin_rasters(wanted.products)
+    making.begin_rasters(wanted.products, wanted.threads)
     making.await_all_strips()
     making.finish_rasters(
         lambda pixels: tell(News.PIXELS, pixels),
@@ -53,8 +53,8 @@ def _rasters(making: Making, wanted: Wanted, tell: _Telling) -> None:
     tell(News.DONE, None)
 
 
-def _polygons(making: Making, tell: _Telling) -> None:
-    making.begin_polygons()
+def _polygons(making: Making, wanted: Wanted, tell: _Telling) -> None:
+    making.begin_polygons(wanted.threads)
     making.await_all_strips()
     counts = making.finish_polygons(lambda pixels: tell(News.PIXELS, pixels))
     tell(News.DONE, Made(counts, making.versions()))

@@ -67,17 +67,19 @@ class Making:
         self.abandon()
 
     def begin(self, products: Sequence[Product]) -> None:
-        """Have these rasters and the polygons made side by side, so that strips are decoded once for both."""
-        self.begin_rasters(products)
-        self.begin_polygons()
+        """Have these rasters and the polygons made side by side, so that most strips are decoded once for both."""
+        threads = self._wanted.threads
+        for_polygons = max(1, threads // 2) if products else threads
+        self.begin_rasters(products, max(1, threads - for_polygons))
+        self.begin_polygons(for_polygons)
 
-    def begin_rasters(self, products: Sequence[Product]) -> None:
+    def begin_rasters(self, products: Sequence[Product], threads: int) -> None:
         """Have what strips there are compressed, and those to come."""
         wanted = self._wanted
-        begun = products_begun(wanted.folder, products, self._strips, wanted.grid, wanted.scheme, wanted.threads)
+        begun = products_begun(wanted.folder, products, self._strips, wanted.grid, wanted.scheme, threads)
         self._rasters = self._stack.enter_context(begun)
 
-    def begin_polygons(self) -> None:
+    def begin_polygons(self, threads: int) -> None:
         """Have polygons found in what strips there are, and in those to come."""
         wanted = self._wanted
         pool = self._stack.enter_context(ThreadPoolExecutor(1, "geofcs-polygons"))
@@ -85,7 +87,7 @@ class Making:
             str(wanted.folder / wanted.products[0].file_name), self._strips, wanted.grid, wanted.scheme
         )
         self._polygons = pool.submit(
-            polygons_of, source, wanted.folder / POLYGONS, wanted.date, threads=wanted.threads, progress=self._done,
+            polygons_of, source, wanted.folder / POLYGONS, wanted.date, threads=threads, progress=self._done,
             **wanted.polygons,
         )  # fmt: skip
 

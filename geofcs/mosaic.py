@@ -1,13 +1,14 @@
-"""All strips of a run as one raster: each is decoded and checked once for many who want some part of it."""
+"""All strips of a run as one raster: they are decoded and checked as a whole, for many who want some part of them."""
 
 from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,13 +18,16 @@ from geofcs.strips import Layers, Strip, read_strip
 MOST_KEPT = 1 << 28
 """Bytes: what sixteen threads want of the strips of tiles of 512 pixels when each makes another part of a raster."""
 
+FEWEST_KEPT = 6
+"""Strips that are kept whatever their size: as many as a part of a raster and a block of polygons meet beside it."""
+
 
 def at_once(_path: Path) -> None:
     """Nothing is waited for."""
 
 
 class Recent:
-    """Strips that were wanted last, `MOST_KEPT` bytes or a single one; a copy in another process begins without any."""
+    """Strips that were wanted last, up to `MOST_KEPT` bytes; a copy in another process begins without any."""
 
     def __init__(self) -> None:
         self._entries: OrderedDict[Strip, _Entry] = OrderedDict()
@@ -45,7 +49,7 @@ class Recent:
 
     def _forget(self) -> None:
         with self._one_at_a_time:
-            while len(self._entries) > 1 and sum(entry.bytes for entry in self._entries.values()) > MOST_KEPT:
+            while len(self._entries) > FEWEST_KEPT and sum(entry.bytes for entry in self._entries.values()) > MOST_KEPT:
                 self._entries.popitem(last=False)
 
 
@@ -76,14 +80,17 @@ class Mosaic:
         """
         pixels = np.empty((len(bands), rows.stop - rows.start, cols.stop - cols.start), dtype)
         for strip in self._meeting(rows, cols):
-            there = strip.within(rows, cols)
-            into = _counted_from(there, (rows.start, cols.start))
-            own = _counted_from(there, (strip.top, strip.left))
             self.wait(self.folder / strip.name)
-            layers = self._recent.get(strip, self._read_sound)
-            for target, band in zip(pixels, bands, strict=True):
-                target[into] = layers[band - 1][own]
+            there = strip.within(rows, cols)
+            into, own = _counted_from(there, (rows.start, cols.start)), _counted_from(there, (strip.top, strip.left))
+            for target, source in zip(pixels, self._bands(strip, bands), strict=True):
+                target[into] = source[own]
         return pixels
+
+    def _bands(self, strip: Strip, bands: Sequence[int]) -> Iterator[npt.NDArray[Any]]:
+        """Bands of a strip, which are let go of with the last of them."""
+        layers = self._recent.get(strip, lambda strip: read_strip(self.folder, strip))
+        yield from (layers[band - 1] for band in bands)
 
     def _meeting(self, rows: slice, cols: slice) -> list[Strip]:
         """The strips that have some of these pixels."""
@@ -96,9 +103,6 @@ class Mosaic:
         """Of all strips: where their rows begin and end, and their columns."""
         sides = [(each.top, each.top + each.height, each.left, each.left + each.width) for each in self.strips]
         return np.array(sides, np.int64).reshape(-1, 4).T
-
-    def _read_sound(self, strip: Strip) -> Layers:
-        return read_strip(self.folder, strip)
 
 
 def _counted_from(place: tuple[slice, slice], origin: tuple[int, int]) -> tuple[slice, slice]:

@@ -228,7 +228,7 @@ def _write_polygons(run: Run, making: Making | MadeMeanwhile) -> PolygonCounts:
 
 
 def _threads_for_files(plan: DetectPlan) -> int:
-    """Rasters and polygons take as many threads as tiles did; where a GPU or a cluster did these, one per core."""
+    """Rasters and polygons take as many as tiles did; where a GPU or a cluster did these, one per core."""
     return os.cpu_count() or 1 if _computes_elsewhere(plan) else plan.crew.in_flight * plan.crew.threads
 
 

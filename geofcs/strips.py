@@ -23,7 +23,7 @@ from geofcs.tiles import Block, Lattice
 CHECKSUM_TAG = "GEOFCS_CRC32"
 REMARK_TAG = "GEOFCS_REMARK"
 BLOCK_WIDTH, BLOCK_HEIGHT = 256, 128
-"""What of a strip is decoded at once, in pixels: those who read it want some columns of it."""
+"""What of a strip is compressed at once, in pixels: what lies near is alike."""
 
 Layers = npt.NDArray[Any]
 
@@ -134,7 +134,7 @@ def read_strip(folder: Path, strip: Strip) -> Layers:
             layers, tags = file.read(), file.tags()
     except RasterioError as error:
         raise VerificationError(f"{path}: cannot be read back ({error}): give the same command again") from error
-    if not _is_what_was_written(layers, tags):
+    if layers.shape[1:] != (strip.height, strip.width) or not _is_what_was_written(layers, tags):
         raise VerificationError(f"{path}: is not what was written: give the same command again")
     return np.asarray(layers)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import weakref
 
 import numpy as np
@@ -71,10 +72,11 @@ def test_what_is_looked_up_is_what_sums_of_everything_give_to_the_last_bit(
         LookedUpScores(lattice, first, stop, THRESHOLD), SummedScores(lattice, first, stop, COVERS, CPU)
     )  # fmt: skip
     dice = np.random.default_rng(data.draw(st.integers(0, 1000)))
-    rows = range(lattice.first_row_needed(block), block.stop_row)
-    for row in rows:
+    every = range(lattice.first_row_needed(block), block.stop_row)
+    rows = sorted(data.draw(st.sets(st.sampled_from(every), min_size=1)))  # a run that goes on leaves some out
+    for before, row in itertools.pairwise([rows[0], *rows]):
         for each in of_both:
-            each.advance(lattice.rows.starts[row] - lattice.rows.starts[max(rows.start, row - 1)])
+            each.advance(lattice.rows.starts[row] - lattice.rows.starts[before])
         for col in range(lattice.first_col_needed(block), block.stop_col):
             layers = np.round(
                 dice.random((1 + 2 * COVERS, lattice.tile, lattice.tile), np.float32), 1
@@ -103,6 +105,24 @@ def test_scores_of_a_tile_are_let_go_once_no_tile_of_its_row_meets_it() -> None:
         scores.add(0, col, of_tile(torch.from_numpy(layers)))
         del layers
         assert sum(each() is not None for each in kept) <= 1
+
+
+@pytest.mark.parametrize("overlap", [0, 8, 16, 17, 32, 63])
+def test_no_more_is_kept_of_scores_than_their_sums_would_take(overlap: int) -> None:
+    lattice = Lattice.over(200, 1500, 64, overlap)
+    blend = RowBlend(lattice, lattice.blocks(1)[0], SECOND, CPU, THRESHOLD)
+    scores = of_tile(torch.rand(1 + 2 * COVERS, 64, 64))
+    most = 0
+    for row in range(lattice.rows.count):
+        blend.advance(lattice.rows.starts[row] - lattice.rows.starts[max(0, row - 1)])
+        for col in range(lattice.cols.count):
+            blend.add_scores(row, col, scores)
+            kept = blend._scores
+            if isinstance(kept, LookedUpScores):
+                parts = (*kept._above, *kept._here, *kept._below)
+                most = max(most, sum(layer.nbytes for part in parts for layer in part.scores))
+    assert most <= 4 * (1 + 2 * COVERS) * 64 * 1500
+    assert isinstance(blend._scores, LookedUpScores) == (overlap <= 16)
 
 
 def test_a_binary_scheme_has_no_covers() -> None:

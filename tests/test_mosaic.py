@@ -68,12 +68,31 @@ def test_no_more_is_kept_than_there_may_be(
     mosaic: Mosaic, times_read: Counter[Strip], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(mosaic_module, "MOST_KEPT", 2 * 300 * 400 // 3)
+    monkeypatch.setattr(mosaic_module, "FEWEST_KEPT", 1)
     for _ in range(2):
         for rows, cols in WINDOWS:
             assert (mosaic.read([1], rows, cols, np.uint8)[0] == WHOLE[0, rows, cols]).all()
     kept = [entry.bytes for entry in mosaic._recent._entries.values()]
     assert 0 < sum(kept) <= 2 * 300 * 400 // 3
     assert set(times_read.values()) - {1}, "what was forgotten is read again"
+
+
+def test_as_many_are_kept_as_a_part_of_a_raster_meets_however_large_they_are(
+    mosaic: Mosaic, times_read: Counter[Strip], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mosaic_module, "MOST_KEPT", 1)
+    few = mosaic_module.FEWEST_KEPT
+    top, bottom = STRIPS[0].top, STRIPS[few - 1].top + STRIPS[few - 1].height
+    for _ in range(3):
+        mosaic.read([1], slice(top, bottom), slice(0, 1), np.uint8)
+    assert times_read == Counter(STRIPS[:few])
+
+
+def test_a_strip_of_another_shape_is_not_what_was_written(mosaic: Mosaic, tmp_path: Path) -> None:
+    first = STRIPS[0]
+    write_strip(tmp_path, first, WHOLE[:, : first.height - 1, : first.width])
+    with pytest.raises(VerificationError, match=first.name):
+        mosaic.read([1], slice(0, 4), slice(0, 4), np.uint8)
 
 
 def test_a_copy_for_another_process_takes_no_pixels_along(mosaic: Mosaic) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import sys
 import threading
 import warnings
@@ -79,6 +80,8 @@ def main() -> None:
     warnings.showwarning = show_warning
     try:
         app()
+    except SystemExit as end:
+        _leave(end.code)
     except LostGpuError as error:
         end_at_once(error, error.exit_code)
     except GeofcsError as error:
@@ -88,8 +91,19 @@ def main() -> None:
         _leave(error.exit_code)
 
 
-def _leave(exit_code: int) -> NoReturn:
-    """End; without Python's farewell where a thread is still in a library, which would turn that into an abort."""
-    if any(thread.name.startswith(BLOCK_THREADS) for thread in threading.enumerate()):
+def _leave(exit_code: int | str | None) -> NoReturn:
+    """End; without Python's farewell where that does harm or takes long.
+
+    A thread that is still in a library would turn it into an abort. On a GPU it takes half a second, for which nobody
+    waits but the user: the driver clears up by itself.
+    """
+    computes = any(thread.name.startswith(BLOCK_THREADS) for thread in threading.enumerate())
+    if isinstance(exit_code, int) and (computes or _holds_a_gpu()):
         end_at_once(None, exit_code)
     sys.exit(exit_code)
+
+
+def _holds_a_gpu() -> bool:
+    """Whether this process, and no child of it, has worked on a GPU; nothing is loaded to find out."""
+    torch = sys.modules.get("torch")
+    return torch is not None and torch.cuda.is_initialized() and not multiprocessing.active_children()
