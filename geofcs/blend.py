@@ -10,16 +10,13 @@ import numpy.typing as npt
 import torch
 
 from geofcs.classes import NO_CHANGE, PERCENT_NODATA, ClassScheme
-from geofcs.covers import BlendedScores, LookedUpScores, SummedScores
+from geofcs.covers import MOST_OVERLAP, BlendedScores, LookedUpScores, SummedScores
 from geofcs.model.interface import Scores
 from geofcs.tiles import Block, Lattice
 
 COVER_NODATA = 255
 
 ROWS_AT_ONCE = 8
-
-MOST_OVERLAP = 1 / 4
-"""Of a tile, up to which land covers are looked up: more and more scores would have to be kept for it."""
 
 Mask = npt.NDArray[np.bool_]
 
@@ -118,7 +115,7 @@ def _scores(
 ) -> BlendedScores:
     overlaps_little = lattice.rows.overlap <= MOST_OVERLAP * lattice.tile
     if device.type == "cpu" and overlaps_little and not scheme.is_binary:
-        return LookedUpScores(lattice, first, stop, threshold)
+        return LookedUpScores(lattice, first, stop, len(scheme.land_covers), threshold)
     return SummedScores(lattice, first, stop, len(scheme.land_covers), device)
 
 

@@ -20,6 +20,10 @@ Floats = npt.NDArray[np.float32]
 Indices = npt.NDArray[np.intp]
 
 
+MOST_OVERLAP = 1 / 4
+"""Of a tile, up to which land covers are looked up: with more, more rows would have a say, and need more memory."""
+
+
 class BlendedScores(Protocol):
     """Scores of a row of tiles, which are added in lattice order, and then of the next."""
 
@@ -83,22 +87,23 @@ class SummedScores:
 class LookedUpScores:
     """Change is summed everywhere, land covers only where something changed, as soon as no other tile reaches there.
 
-    Where little has changed most scores are never read. The sums are those of `SummedScores` to the last bit. What rows
-    below will want of a tile is copied, so its memory grows with the overlap: at a quarter of a tile the two need as
-    much.
+    Where little has changed most scores are never read. The sums are those of `SummedScores` to the last bit. For tiles
+    that overlap by `MOST_OVERLAP` of their side at most.
     """
 
-    def __init__(self, lattice: Lattice, first: int, stop: int, threshold: float) -> None:
+    def __init__(self, lattice: Lattice, first: int, stop: int, covers: int, threshold: float) -> None:
+        assert lattice.rows.overlap <= MOST_OVERLAP * lattice.tile, "two rows at most have a say in one below"
         self._lattice = lattice
         self._first, self._width = first, stop - first
         self._threshold = threshold
         self._change = RowSums(lattice, first, stop, 1, torch.device("cpu"))
         self._covers = np.zeros((2, lattice.tile, self._width), np.uint8)
-        self._above: list[ScoredPart] = []
+        self._room = _Room(lattice, first, stop, covers)
+        self._above: list[_Part] = []
         """What tiles of rows above say of this one, in lattice order."""
-        self._here: list[ScoredPart] = []
+        self._here: list[_Part] = []
         """Tiles of this row that later ones of it meet."""
-        self._below: list[ScoredPart] = []
+        self._below: list[_Part] = []
         """What the others of this row say of the next one."""
 
     def add(self, row: int, col: int, scores: Scores) -> None:
@@ -106,7 +111,7 @@ class LookedUpScores:
         self._change.add(row, col, scores.change[None])
         covers = tuple(layer.numpy() for layer in (scores.t1, scores.t2) if layer is not None)
         shares = self._lattice.rows.shares[row], self._lattice.cols.shares[col]
-        self._here.append(ScoredPart(0, self._lattice.cols.starts[col] - self._first, covers, *shares))
+        self._here.append(_Part(0, self._lattice.cols.starts[col] - self._first, col, covers, *shares))
         self._complete(row, col)
 
     def add_nothing(self, row: int, col: int) -> None:
@@ -135,7 +140,10 @@ class LookedUpScores:
         left, right = (min(max(each - self._first, 0), self._width) for each in owned)
         self._look_up(slice(0, bottom - top), slice(left, right))
         is_over = [part.right <= right or right == self._width for part in self._here]
-        self._below += [part.below(bottom - top) for part in itertools.compress(self._here, is_over)]
+        if row + 1 < self._lattice.rows.count:
+            self._below += [
+                self._room.below(part, row, bottom - top) for part in itertools.compress(self._here, is_over)
+            ]
         self._here = [part for part, over in zip(self._here, is_over, strict=True) if not over]
 
     def _look_up(self, rows: slice, cols: slice) -> None:
@@ -152,13 +160,14 @@ class LookedUpScores:
 
 
 @dataclass(frozen=True)
-class ScoredPart:
-    """What is kept of a tile: land covers' scores at both dates, each (K - 1, h, w), and its shares of rows (h) and
-    columns (w); `top` and `left` in the row of accumulators.
+class _Part:
+    """A tile, or the rows of it that are kept: land covers' scores at both dates, each (K - 1, h, w), and its shares of
+    rows (h) and columns (w); `top` and `left` in the row of accumulators.
     """
 
     top: int
     left: int
+    col: int
     scores: tuple[Floats, ...]
     row_shares: Floats
     col_shares: Floats
@@ -179,19 +188,38 @@ class ScoredPart:
             self.top < rows.stop and self.bottom > rows.start and self.left < cols.stop and self.right > cols.start
         )
 
-    def below(self, row: int) -> ScoredPart:
-        """A copy of its rows from `row` on: all that holds on to a tile's scores is gone with the tile."""
-        first = row - self.top
-        scores = tuple(layer[:, first:].copy() for layer in self.scores)
-        return ScoredPart(row, self.left, scores, self.row_shares[first:], self.col_shares)
-
     def products(self, date: int, rows: Indices, cols: Indices) -> Floats:
         """Scores times shares (K - 1, n) of some pixels of it."""
         rows, cols = rows - self.top, cols - self.left
         return self.scores[date][:, rows, cols] * (self.row_shares[rows] * self.col_shares[cols])
 
 
-def _with_the_same(parts: Sequence[ScoredPart], rows: slice, cols: slice) -> Iterator[tuple[int, int, int, int]]:
+class _Room:
+    """Memory for the rows of tiles that the next row of tiles meets.
+
+    All of it is taken at once, for the last row too, which moves inward and may meet nearly all of the one above: what
+    a block will need at its end it has from its beginning. Rows of tiles use its two ends in turn.
+    """
+
+    def __init__(self, lattice: Lattice, first: int, stop: int, covers: int) -> None:
+        starts = lattice.cols.starts
+        meeting = [col for col, start in enumerate(starts) if start < stop and start + lattice.tile > first]
+        kept = [0, *(lattice.tile - (below - above) for above, below in itertools.pairwise(lattice.rows.starts))]
+        rows = max(map(sum, itertools.pairwise([0, *kept])))
+        self._first_col = meeting[0]
+        self._memory = np.full((len(meeting), 2, covers, rows, lattice.tile), 0, np.float32)
+
+    def below(self, part: _Part, row: int, height: int) -> _Part:
+        """A copy of the rows of a tile in row `row` that lie below its own strip of that height."""
+        count = part.bottom - height
+        room = self._memory[part.col - self._first_col]
+        room = room[:, :, :count] if row % 2 == 0 else room[:, :, room.shape[2] - count :]
+        for layers, scores in zip(room, part.scores, strict=True):
+            layers[:] = scores[:, height:]
+        return _Part(height, part.left, part.col, tuple(room), part.row_shares[height:], part.col_shares)
+
+
+def _with_the_same(parts: Sequence[_Part], rows: slice, cols: slice) -> Iterator[tuple[int, int, int, int]]:
     """Rectangles (top, left, bottom, right) that make up some rows and columns: parts have all of one or none of it."""
     downward = _cuts(rows, (edge for part in parts for edge in (part.top, part.bottom)))
     along = _cuts(cols, (edge for part in parts for edge in (part.left, part.right)))

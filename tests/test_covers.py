@@ -56,7 +56,7 @@ def test_labels_are_those_of_the_sums_of_all_tiles_scores(height: int, width: in
 @st.composite
 def lattices(draw: st.DrawFn) -> Lattice:
     tile = draw(st.integers(1, 24))
-    return Lattice.over(draw(st.integers(1, 80)), draw(st.integers(1, 80)), tile, draw(st.integers(0, tile - 1)))
+    return Lattice.over(draw(st.integers(1, 80)), draw(st.integers(1, 80)), tile, draw(st.integers(0, tile // 4)))
 
 
 @settings(max_examples=60, deadline=None)
@@ -69,7 +69,7 @@ def test_what_is_looked_up_is_what_sums_of_everything_give_to_the_last_bit(
     block = data.draw(st.sampled_from(lattice.blocks(workers, most_columns)))
     first, stop = lattice.cols.owned(block.first_col, block.stop_col)
     of_both: tuple[BlendedScores, BlendedScores] = (
-        LookedUpScores(lattice, first, stop, THRESHOLD), SummedScores(lattice, first, stop, COVERS, CPU)
+        LookedUpScores(lattice, first, stop, COVERS, THRESHOLD), SummedScores(lattice, first, stop, COVERS, CPU)
     )  # fmt: skip
     dice = np.random.default_rng(data.draw(st.integers(0, 1000)))
     every = range(lattice.first_row_needed(block), block.stop_row)
@@ -97,7 +97,7 @@ def test_what_is_looked_up_is_what_sums_of_everything_give_to_the_last_bit(
 
 def test_scores_of_a_tile_are_let_go_once_no_tile_of_its_row_meets_it() -> None:
     lattice = Lattice.over(150, 300, 64, 16)
-    scores = LookedUpScores(lattice, 0, 300, THRESHOLD)
+    scores = LookedUpScores(lattice, 0, 300, COVERS, THRESHOLD)
     kept: list[weakref.ref[np.ndarray]] = []
     for col in range(lattice.cols.count):
         layers = np.random.default_rng(col).random((1 + 2 * COVERS, 64, 64), np.float32)
@@ -107,22 +107,26 @@ def test_scores_of_a_tile_are_let_go_once_no_tile_of_its_row_meets_it() -> None:
         assert sum(each() is not None for each in kept) <= 1
 
 
-@pytest.mark.parametrize("overlap", [0, 8, 16, 17, 32, 63])
-def test_no_more_is_kept_of_scores_than_their_sums_would_take(overlap: int) -> None:
-    lattice = Lattice.over(200, 1500, 64, overlap)
-    blend = RowBlend(lattice, lattice.blocks(1)[0], SECOND, CPU, THRESHOLD)
-    scores = of_tile(torch.rand(1 + 2 * COVERS, 64, 64))
-    most = 0
+@pytest.mark.parametrize("height", [200, 200 + 47, 64 + 1, 64])
+def test_what_is_kept_of_scores_is_there_from_the_beginning(height: int) -> None:
+    """Wherever the last row of tiles comes to lie: of 64 rows the one above keeps 63 at most, and 16 otherwise."""
+    lattice = Lattice.over(height, 300, 64, 16)
+    scores = LookedUpScores(lattice, 0, 300, COVERS, THRESHOLD)
+    room = scores._room._memory
+    assert room.nbytes <= 4 * 2 * COVERS * (63 + 16) * 64 * lattice.cols.count
     for row in range(lattice.rows.count):
-        blend.advance(lattice.rows.starts[row] - lattice.rows.starts[max(0, row - 1)])
+        scores.advance(lattice.rows.starts[row] - lattice.rows.starts[max(0, row - 1)])
         for col in range(lattice.cols.count):
-            blend.add_scores(row, col, scores)
-            kept = blend._scores
-            if isinstance(kept, LookedUpScores):
-                parts = (*kept._above, *kept._here, *kept._below)
-                most = max(most, sum(layer.nbytes for part in parts for layer in part.scores))
-    assert most <= 4 * (1 + 2 * COVERS) * 64 * 1500
-    assert isinstance(blend._scores, LookedUpScores) == (overlap <= 16)
+            scores.add(row, col, of_tile(torch.rand(1 + 2 * COVERS, 64, 64)))
+            kept = (*scores._above, *scores._below)
+            assert all(np.shares_memory(layers, room) for part in kept for layers in part.scores)
+        assert scores._here == []
+
+
+@pytest.mark.parametrize(("overlap", "expected"), [(16, LookedUpScores), (17, SummedScores), (63, SummedScores)])
+def test_land_covers_of_tiles_that_overlap_by_much_are_summed(overlap: int, expected: type) -> None:
+    lattice = Lattice.over(200, 300, 64, overlap)
+    assert isinstance(RowBlend(lattice, Block(0, 1, 0, 2), SECOND, CPU, THRESHOLD)._scores, expected)
 
 
 def test_a_binary_scheme_has_no_covers() -> None:
