@@ -132,11 +132,15 @@ sys.exit(any([os.wait()[1] for _ in sys.argv[1:]]))
 
 @pytest.fixture(scope="module")
 def peaks() -> dict[str, int]:
-    """Bytes by which memory grows while each architecture's smallest model looks at two tiles of 512."""
-    models = [f"{architecture}/{size}" for architecture, size in SMALLEST.items()]
+    """Bytes by which memory grows while each architecture's smallest model looks at two tiles of 512.
+
+    The least of three processes: by half as much again may lie about, freed, wherever the heap happened to put things.
+    """
+    models = 3 * [f"{architecture}/{size}" for architecture, size in SMALLEST.items()]
     command = [sys.executable, "-c", PEAKS, *models]
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    return {model.split("/")[0]: int(peak) for model, peak in map(str.split, said.splitlines())}
+    seen = [(model.split("/")[0], int(peak)) for model, peak in map(str.split, said.splitlines())]
+    return {architecture: min(peak for other, peak in seen if other == architecture) for architecture in SMALLEST}
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
