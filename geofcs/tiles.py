@@ -17,7 +17,7 @@ import numpy.typing as npt
 from geofcs.errors import InputError
 
 MOST_BLOCK_COLUMNS = 24
-"""Tile columns in a block at most: bounds the row of accumulators a block keeps in memory."""
+"""Tile columns in a block at most: bounds what a block keeps of a row of tiles in memory."""
 
 MOST_SHARED_TILES = 0.08
 """Share of all tiles that splitting rows over workers may compute twice."""

@@ -20,6 +20,7 @@ from geofcs.bench.paced import Pace, detect_paced
 from geofcs.bench.scene import save_untrained
 from geofcs.bench.setting import Setting
 from geofcs.bench.timing import Clock, Note
+from geofcs.durable import sha256
 from geofcs.model.inference import Forward, prepare
 from geofcs.model.interface import scores_of
 from geofcs.plan import OVERLAP_SHARE, DetectRequest
@@ -37,7 +38,8 @@ class ModelledTimes:
     """A whole `detect` of `size` x `size` pixels with a model, and seconds per tile of that model alone.
 
     `before` and `after` are medians around the run, of batches as the run has them; `tiles` are those of the scene,
-    `scored` what blocks computed. `idle_share` is the GPU's while blocks ran, None where nobody looked.
+    `scored` what blocks computed. Pixels are changed above `threshold`; `codes_sha256` is of the raster of codes.
+    `idle_share` is the GPU's while blocks ran, None where nobody looked.
     """
 
     model: str
@@ -50,6 +52,8 @@ class ModelledTimes:
     scored: int
     blocks_in_flight: int
     polygons: int
+    threshold: float
+    codes_sha256: str
     detect: Used
     stages: dict[str, float]
     pace: Pace
@@ -97,6 +101,7 @@ def time_with_model(model: Setting, size: int, threads: int, clock: Clock, note:
         note(f"detect, {size} x {size}")
         with GpuUse().watched() as use:
             (run, pace), used = in_a_fresh_process(detect_paced, _request(folder, model, clock.device, threshold))
+        codes = sha256(folder / "out" / "change.tif")
         note(f"{model.model} by itself")
         after = _seconds_per_tile(forward, tiles, clock)
     counts, crew = run["counts"], run["crew"]
@@ -108,6 +113,8 @@ def time_with_model(model: Setting, size: int, threads: int, clock: Clock, note:
         scored=counts["tiles_scored"],
         blocks_in_flight=crew["processes"] * crew["slots"],
         polygons=counts["polygons"],
+        threshold=threshold,
+        codes_sha256=codes,
         detect=used,
         stages=run["seconds"],
         pace=pace,
