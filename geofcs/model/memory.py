@@ -8,30 +8,36 @@ from typing import Any
 
 from geofcs.model.config import ChangeConfig, ChangeMambaConfig, MambaFCSConfig, SCanNetConfig
 
-FIXED_BYTES = 20_000_000
-FLOATS_PER_CLASS = 32
+FIXED_BYTES = 6_000_000
+FLOATS_PER_CLASS = 80
+HOLES = 1.5
+"""What a process's heap takes over what lies in it; on CPUs 1.1 to 2.2 were seen, the most where tiles are small."""
 
 
 def activation_bytes(config: ChangeConfig, tile: int, batch: int) -> int:
-    """Memory in bytes that scoring `batch` pairs of float32 tiles takes beside the weights, within about 30 %.
+    """Memory in bytes that a process grows by while it scores `batch` pairs of float32 tiles, beside the weights."""
+    return int(HOLES * held_bytes(config, tile, batch))
 
-    What does not grow, and per position of the stride-4 map so many floats as `ACTIVATIONS` says. Mamba-FCS has 36 per
-    channel (features of both dates, guides, an MLP's hidden layer, the convolutions' scratch) and 32 per class (logits
-    and scores of 16 pixels). Peaks of resident memory as measured, and the formula's, in MB: `pico` at 512 pixels 90 to
-    111 (91), two of them 135 to 172 (163), at 768 182 to 208 (180), width 48 at 512 137 (148), Tiny at 512 257 (261),
-    Base at 512 294 (337). ChangeMamba has 35 per channel of its decoders, whose maps are of both dates: two of `pico`
-    at 512 155 to 241 (196), one at 768 271 to 328 (218), Tiny and Base at 512 270 to 361 (328). SCanNet has 105 per
-    channel of its encoder: `small` at 512 133 (145), two of them 303 (270), at 768 333 (301), `resnet34` at 384 277
-    (273).
+
+def held_bytes(config: ChangeConfig, tile: int, batch: int) -> int:
+    """Memory in bytes that the tensors hold at most while `batch` pairs of float32 tiles are scored, within 10 %.
+
+    The peak lies in the decoder or in the heads. Per position of the stride-4 map the decoder holds so many floats as
+    `ACTIVATIONS` says, and the heads 80 per class: the logits of 16 pixels at both dates, their scores, one copy.
+    Peaks as measured and the formula's, in MB, with 7 classes and one tile of 512 unless another number stands there.
+    Mamba-FCS: `pico` 51 (48), two 94 (91), two with 30 classes 331 (321), with 60 646 (635), one of 768 106 (102), Tiny
+    170 (176), Base 224 (232). ChangeMamba: `pico` 64 (69), two 127 (132), one of 768 142 (148), Tiny 250 (258), Base
+    259 (258). SCanNet: `small` 126 (121), two 244 (237), two with 60 classes 640 (635), one of 768 275 (266),
+    `resnet34` 465 (467), at 384 265 (266). `tests/model/test_config.py` says how to measure.
     """
     positions = batch * math.ceil(tile / 4) ** 2
-    floats = ACTIVATIONS[config.architecture](config) + FLOATS_PER_CLASS * config.classes
+    floats = max(ACTIVATIONS[config.architecture](config), FLOATS_PER_CLASS * config.classes)
     return FIXED_BYTES + 4 * positions * floats
 
 
 ACTIVATIONS: dict[str, Callable[[Any], int]] = {
-    MambaFCSConfig.architecture: lambda config: 36 * config.encoder.width,
-    ChangeMambaConfig.architecture: lambda config: 35 * config.decoder_width,
-    SCanNetConfig.architecture: lambda config: 105 * config.encoder.width,
+    MambaFCSConfig.architecture: lambda config: 27 * config.encoder.width,
+    ChangeMambaConfig.architecture: lambda config: 30 * config.decoder_width,
+    SCanNetConfig.architecture: lambda config: 110 * config.encoder.width,
 }
-"""About how many floats a call holds at its peak, per position of the stride-4 map and whatever the classes."""
+"""About how many floats the decoder holds at its peak, per position of the stride-4 map."""
