@@ -2,72 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import boto3
 import numpy as np
 import pytest
-from moto.server import ThreadedMotoServer
 
 from geofcs.errors import InputError, SourceError
 from geofcs.remote import fetched, parse_address, read_part, state_of
 from geofcs.scene import SceneOptions, plan_pair
-from tests.remote.conftest import hurried
 from tests.remote.scenes import served_scene, windows, wrong_pixels
-
-__all__ = ["hurried"]
+from tests.remote.store import Store
 
 SCENE = served_scene("deflate")
 NAME = "a folder/t1.tif"
 
 
-@dataclass(frozen=True)
-class Store:
-    """An S3 server with one bucket of scenes, and who may write to it."""
-
-    endpoint: str
-    client: Any
-
-    def put(self, name: str, content: bytes) -> str:
-        """Store a file; returns its address."""
-        self.client.put_object(Bucket="scenes", Key=name, Body=content)
-        return f"s3://scenes/{name}"
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[str]:
-    """A server on a free port, whose log nobody reads."""
-    with contextlib.redirect_stderr(io.StringIO()):
-        server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-        server.start()
-        host, port = server.get_host_and_port()
-        yield f"http://{host}:{port}"
-        server.stop()
-
-
-@pytest.fixture
-def store(running: str, hurried: None, monkeypatch: pytest.MonkeyPatch) -> Store:
-    """The server as the environment names it, with nothing but one scene in it."""
-    for name in ("AWS_S3_ENDPOINT", "AWS_ENDPOINT_URL_S3", "AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_NO_SIGN_REQUEST"):
-        monkeypatch.delenv(name, raising=False)
-    for name, value in {
-        "AWS_ACCESS_KEY_ID": "someone",
-        "AWS_SECRET_ACCESS_KEY": "hidden",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_ENDPOINT_URL": running,
-        "GDAL_HTTP_TIMEOUT": "10",
-    }.items():
-        monkeypatch.setenv(name, value)
-    client = boto3.client("s3", endpoint_url=running)
-    client.create_bucket(Bucket="scenes")
-    store = Store(running, client)
+@pytest.fixture(autouse=True)
+def _one_scene(store: Store) -> None:
     store.put(NAME, SCENE.content)
-    return store
 
 
 @pytest.mark.parametrize("address", [f"s3://scenes/{NAME}", f"/vsis3/scenes/{NAME}"])
