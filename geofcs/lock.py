@@ -96,7 +96,7 @@ def locked(out: Path) -> Iterator[Lock]:
         lock = _acquire(out)
     except OSError as error:
         raise OutputError(
-            f"{out}: nothing can be written beside it ({error.strerror or error}): make room, or choose another folder "
+            f"{out}: nothing can be written beside it ({error.strerror or error}): make room, or write elsewhere "
             "with -o"
         ) from error
     try:
@@ -200,7 +200,7 @@ def _is_alive(owner: Owner) -> bool:
 
 def _refusal(out: Path, owner: Owner | None) -> OutputError:
     who = "another run" if owner is None else f"process {owner.pid} on {owner.host}, since {owner.since},"
-    return OutputError(f"{out}: {who} is writing there: wait for it to end, or choose another folder with -o")
+    return OutputError(f"{out}: {who} is writing there: wait for it to end, or write elsewhere with -o")
 
 
 def _clear_candidates(path: Path) -> None:

@@ -87,6 +87,16 @@ class Space:
         return sum(path.stat().st_size for path in self.staging.rglob("*") if path.is_file())
 
 
+def check_room(folder: Path, needed: int, what: str) -> None:
+    """Raise `OutputError` where less is free on the disk of `folder` than is needed for something."""
+    free = free_bytes(folder)
+    if free < needed:
+        raise OutputError(
+            f"{folder}: no room for {what}: {told(needed)} needed, {told(free)} free on this disk, "
+            f"{told(needed - free)} missing"
+        )
+
+
 def free_bytes(folder: Path) -> int:
     """Bytes that may be written to the disk that `folder` lies on, or would."""
     existing = next(each for each in (folder, *folder.absolute().parents) if each.exists())

@@ -2,30 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from lightning_fabric import Fabric
 
 from geofcs.classes import scheme_from_json
 from geofcs.errors import InputError, OutputError
+from geofcs.lock import Lock, locked
 from geofcs.model.build import ARCHITECTURES, build
 from geofcs.model.config import MambaFCSConfig
-from geofcs.training.checkpoint import STATE, Checkpoints
+from geofcs.space import check_room
+from geofcs.training.checkpoint import MOST, STATE, Checkpoints
 from geofcs.training.config import RunConfig
 from geofcs.training.job import Job, job_of
-from geofcs.training.processes import agreed
+from geofcs.training.optimisers import MOMENTS
+from geofcs.training.processes import agreed, leads
 from geofcs.training.progress import Progress
 from geofcs.training.sets import Sets
 from geofcs.training.start import starting_model
-from geofcs.training.state import restore
+from geofcs.training.state import bytes_of, restore, state_bytes
 
 CONFIG = "config.yaml"
 """What a run was begun with, in its folder."""
 
 
+WEIGHTS = 3
+"""Files of weights that there are at most: the best, the last, and the one that is being written."""
+
+
+@contextmanager
+def held(run: Path, *, new: bool) -> Iterator[Lock | None]:
+    """The lock of a run's state, in its folder, for as long as the run goes on. Of several processes the leader has it.
+
+    Raises `OutputError` that names the run which goes on there already, and where a new one would meet an old one.
+    """
+    if not leads():
+        yield None
+        return
+    with locked(run / STATE) as lock:
+        if new:
+            check_new(run)
+        yield lock
+
+
 def check_new(run: Path) -> None:
-    """Raise `OutputError` where a folder already holds something.
+    """Raise `OutputError` where a folder already holds something, to whoever holds its lock.
 
     What a run that ended before it saved anything leaves behind is not in the way of the next one.
     """
@@ -33,7 +56,7 @@ def check_new(run: Path) -> None:
         raise OutputError(f"{run}: holds a run already: go on with geofcs train --resume {run}, or choose another -o")
     if any(run.glob("*.safetensors")):
         raise OutputError(f"{run}: holds weights of a run that saved no state to go on from: choose another -o")
-    if run.exists() and not (run.is_dir() and ((run / CONFIG).exists() or not any(run.iterdir()))):
+    if not (run / CONFIG).exists() and any(path.name != f"{STATE}.lock" for path in run.iterdir()):
         raise OutputError(f"{run}: exists and is not empty: choose another -o")
 
 
@@ -61,3 +84,16 @@ def resumed(
     except (KeyError, RuntimeError) as error:
         raise InputError(f"{run}: its state is not one of this config's model ({error})") from error
     return job, Progress(**facts["progress"])
+
+
+def check_room_for(run: Path, job: Job, progress: Progress) -> None:
+    """Raise `OutputError` where the disk has no room for the states and weights that are yet to be written."""
+    config, states = job.config, Checkpoints(run / STATE).files
+    weights = bytes_of(job.model.state_dict().values())
+    state = state_bytes(job.model, job.optimizer, job.average, MOMENTS[config.train.optimiser])
+    if config.loss.pseudo_from is not None and job.teacher.model is None:
+        state += weights
+    saves = -(-(config.train.iterations - progress.iteration) // config.output.save_every)
+    there = sum(path.stat().st_size for path in [*states, *run.glob("*.safetensors")])
+    needed = min(MOST, len(states) + saves) * state + WEIGHTS * weights - there
+    check_room(run, needed, "the states and the weights of this run")

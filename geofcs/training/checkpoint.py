@@ -3,7 +3,7 @@
 `last.json` names the state that counts, with its SHA-256, and `previous.json` the one before. A new state is written
 beside the old ones, made to last, and takes over when `last.json` is renamed into place; only then is the oldest one
 deleted. So whenever the process dies, or the disk is full, the last whole state is there; and where the last one has
-been damaged since, the one before it is taken.
+been damaged since, the one before it is taken. Only who holds the run's lock may save: what killed processes left goes.
 """
 
 from __future__ import annotations
@@ -21,12 +21,17 @@ from torch import Tensor
 from geofcs.durable import sha256, written_whole
 from geofcs.errors import InputError, OutputError
 from geofcs.records import read_sealed, sealed, write_json
+from geofcs.space import check_room
+from geofcs.training.state import bytes_of
 
 FORMAT = 2
 """The version of the state that this code writes and reads. Version 1 had no hashes."""
 
 STATE, LAST, PREVIOUS = "state", "last.json", "previous.json"
 """The folder in a run's, the file in it that names the state that counts, and the one that names the state before."""
+
+MOST = 3
+"""States that there are at most: the last, the one before, and the one that is being written."""
 
 Facts = dict[str, Any]
 """What JSON can hold of a state."""
@@ -52,14 +57,20 @@ class Checkpoints:
         name = f"state-{iteration:08d}.safetensors"
         with _as_output_error(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
+            check_room(self.folder, bytes_of(tensors.values()), "a state")
             with written_whole(self.folder / name) as unfinished:
                 save_file({key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}, unfinished)
             record = {"format": FORMAT, "tensors": name, "sha256": sha256(self.folder / name), "iteration": iteration}
             kept = {name, self._keep_previous(name)}
             write_json(self.folder / LAST, sealed({**record, **facts}))
-            for other in [*self.folder.glob("state-*.safetensors"), *self.folder.glob(".*.unfinished")]:
+            for other in [*self.files, *self.folder.glob(".*.unfinished")]:
                 if other.name not in kept:
                     other.unlink()
+
+    @property
+    def files(self) -> list[Path]:
+        """The tensors of the states that there are."""
+        return list(self.folder.glob("state-*.safetensors"))
 
     @property
     def iteration(self) -> int | None:

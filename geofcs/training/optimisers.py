@@ -29,4 +29,7 @@ def _sgd(train: TrainConfig, parameters: Iterable[Parameter]) -> Optimizer:
     return SGD(parameters, lr=train.lr, weight_decay=train.weight_decay, momentum=MOMENTUM, nesterov=True)
 
 
+MOMENTS = {"adamw": 2, "sgd": 1}
+"""Tensors of its own size that each keeps of a parameter."""
+
 OPTIMISERS: dict[str, Callable[[TrainConfig, Iterable[Parameter]], Optimizer]] = {"adamw": _adamw, "sgd": _sgd}

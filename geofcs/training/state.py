@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -37,6 +37,17 @@ def state_tensors(model: nn.Module, optimizer: Optimizer, average: AveragedModel
     for index, (name, _) in enumerate(model.named_parameters()):
         tensors |= {f"{OPTIMISER}{name}/{key}": torch.as_tensor(value) for key, value in state.get(index, {}).items()}
     return tensors
+
+
+def state_bytes(model: nn.Module, optimizer: Optimizer, average: AveragedModel | None, moments: int) -> int:
+    """What these tensors take; the moments, so many of each parameter, are there after the first iteration only."""
+    to_come = 0 if optimizer.state else moments * bytes_of(model.parameters())
+    return bytes_of(state_tensors(model, optimizer, average).values()) + to_come
+
+
+def bytes_of(tensors: Iterable[Tensor]) -> int:
+    """What tensors take in a file, but for a few bytes each."""
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
 
 def restore(

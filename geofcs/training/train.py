@@ -14,9 +14,10 @@ import torch.distributed
 
 from geofcs.classes import scheme_to_json
 from geofcs.errors import ComputeError, InputError, OutputError, SourceError
+from geofcs.lock import Lock
 from geofcs.model.weights import save_weights
 from geofcs.training.batches import Batch
-from geofcs.training.beginning import CONFIG, begun, check_new, resumed
+from geofcs.training.beginning import CONFIG, begun, check_room_for, held, resumed
 from geofcs.training.checkpoint import STATE, Checkpoints, Facts, way_on
 from geofcs.training.config import RunConfig, write_config
 from geofcs.training.job import Job, launched
@@ -69,34 +70,35 @@ def train(config: RunConfig, run: Path, listener: Listener, stop: Callable[[], b
     """Train as a config says, into a folder; with `resume` from the state that lies there.
 
     `stop` is asked after every iteration; once it says yes, the state is saved. Raises `InputError` for data or weights
-    that do not fit, `OutputError` where nothing can be written, `ComputeError` for too little memory or numbers that
-    are not finite; the last good state is then on the disk.
+    that do not fit, `OutputError` where nothing can be written or another run writes, `ComputeError` for too little
+    memory or numbers that are not finite; the last good state is then on the disk.
     """
-    if not resume:
-        check_new(run)
 
     def lost(sentence: str | None, exit_code: int) -> NoReturn:
         listener.lost(sentence and f"{sentence}{way_on(run, 'then')}", exit_code)
 
-    with launched(config, lost) as fabric, memory_advice(config, run):
+    with held(run, new=not resume) as lock, launched(config, lost) as fabric, memory_advice(config, run):
         sets = agreed(partial(sets_of, config))
         begin = partial(resumed, run) if resume else begun
         job, progress = begin(fabric, config, sets, listener.note)
         try:
             if job.leads:
+                check_room_for(run, job, progress)
                 write_config(run / CONFIG, config)
-            return Run(job, sets, run, progress, listener).until_done(stop)
+            return Run(job, sets, run, lock, progress, listener).until_done(stop)
         except OutputError as error:
-            raise OutputError(f"{error}{way_on(run, 'make room, then')}") from error
+            way = way_on(run, "make room, then") or ": make room, and give the same command again"
+            raise OutputError(f"{error}{way}") from error
 
 
 @dataclass(frozen=True)
 class Run:
-    """A job on its way."""
+    """A job on its way; of its processes the leader has the folder's lock."""
 
     job: Job
     sets: Sets
     folder: Path
+    lock: Lock | None
     progress: Progress
     listener: Listener
 
@@ -171,6 +173,8 @@ class Run:
         """The whole state, written by one process."""
         job = self.job
         if job.leads:
+            assert self.lock is not None, "who leads holds it"
+            self.lock.check()
             facts: Facts = {
                 "progress": asdict(progress),
                 "architecture": job.model.config.architecture,
