@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 from typer.testing import CliRunner
 
+from geofcs.bench.fresh import Used, in_a_fresh_process
 from geofcs.bench.machine import machine
 from geofcs.bench.marks import rows
 from geofcs.bench.model import ModelTimes, scan_share
@@ -78,7 +82,7 @@ def test_a_rivals_ratio_is_held_against_mamba_fcss_own() -> None:
     models = (timed("base", 0.02), timed("changemamba", 0.025), timed("changemamba", 0.1, "fp32"))
     found = [
         row
-        for row in rows(Results(machine("cpu"), 1.0, {}, scans=(), models=models, trainings=(), scenes=()))
+        for row in rows(Results(machine("cpu"), 1.0, {}, scans=(), models=models, trainings=(), scenes=(), polygons=()))
         if "own ratio" in row.what
     ]
     assert [(row.ratio, row.marks.must) for row in found] == [("1.25 x", "1.3 x")]
@@ -131,6 +135,27 @@ def test_a_whole_run_is_held_against_gdal_over_the_same_files() -> None:
     assert scene.ratio == pytest.approx(scene.detect.seconds / sum(scene.steps.values()))
 
 
+def test_polygons_are_held_against_one_call_on_the_whole_raster(monkeypatch: pytest.MonkeyPatch) -> None:
+    def here(call: Callable[..., object], *arguments: object) -> tuple[object, Used]:
+        return call(*arguments), Used(0.0, 0.0, 10**8)
+
+    monkeypatch.setattr("geofcs.bench.polygons.in_a_fresh_process", here)  # two of them take three seconds to start
+    found = measured("polygons", size=300)
+    (polygons,) = found.polygons
+    assert polygons.ours.polygons == polygons.at_once.polygons > 800
+    assert polygons.ratio == pytest.approx(polygons.ours.core_seconds / polygons.at_once.core_seconds)
+    assert polygons.at_once.core_seconds > 0
+    assert found.as_json()["polygons"][0]["over_single_call"] == polygons.ratio
+    assert any(row.ratio == f"{polygons.ratio:.2f} x one call of GDAL" for row in rows(found))
+
+
+def test_the_memory_of_a_fresh_process_is_its_own() -> None:
+    large = np.ones(2**25)
+    del large
+    _, used = in_a_fresh_process(os.getpid)
+    assert 1e6 < used.peak_bytes < 2**27
+
+
 def test_the_command_prints_ratios_and_writes_json(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("geofcs.bench.model.first_tile", lambda *_: {"fresh process": 2.0})  # which takes three
     path = tmp_path / "figures.json"
@@ -173,5 +198,5 @@ def test_a_run_with_a_model_is_held_against_the_model_by_itself() -> None:
     assert times.rate_share == pytest.approx(times.pace.tiles / (times.pace.end - times.pace.start) * times.alone)
     assert times.detect.seconds > sum(times.stages.values()) > times.stages["tiles"] > times.pace.end - times.pace.start
     assert any(place.startswith("scoring.py") for place in times.pace.threads)
-    found = [row.what for row in rows(Results(machine("cpu"), 1.0, {}, (), (), (), scenes=(times,)))]
+    found = [row.what for row in rows(Results(machine("cpu"), 1.0, {}, (), (), (), scenes=(times,), polygons=()))]
     assert any("detect of 600 x 600 with pico" in what for what in found)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from geofcs.bench.model import ModelTimes
+from geofcs.bench.polygons import PolygonTimes
 from geofcs.bench.run import SIZE, TRAINED, Results
 from geofcs.bench.scan import MAKE, ScanTimes
 from geofcs.bench.scene import SceneTimes
@@ -46,6 +47,7 @@ TRAINING = {
 """Of Base at 512 pixels: in bf16 on a GPU (published: on an H100), and on two cores of a CPU."""
 WHOLE_RUN, AROUND = Marks(must="3 x", aim="2 x"), Marks(must="12 s")
 """Of 16,384 x 16,384 pixels on two cores of a CPU."""
+POLYGONIZE, POLYGON_MEMORY = Marks(must="2 x"), Marks(must="1 GB")
 MARKED_SCENE = 16_384
 RATE, IDLE = Marks(must="80 %", aim="92 %"), Marks(must="10 %")
 OVER_MODEL, IN_FLIGHT = Marks(must="1.6 x", aim="1.25 x"), Marks(must="2")
@@ -68,6 +70,8 @@ def rows(results: Results) -> Iterator[Row]:
         yield _training_row(training, on_gpu)
     for scene in results.scenes:
         yield from _modelled_rows(scene, on_gpu) if isinstance(scene, ModelledTimes) else _scene_rows(scene)
+    for polygons in results.polygons:
+        yield from _polygon_rows(polygons)
 
 
 def _scan_rows(scan: ScanTimes, on_gpu: bool) -> Iterator[Row]:
@@ -132,6 +136,16 @@ def _scene_rows(scene: SceneTimes) -> Iterator[Row]:
     yield Row("bare GDAL", _seconds(sum(scene.steps.values())), "", Marks())
     for step, seconds in scene.steps.items():
         yield Row(f"  {step}", _seconds(seconds), "", Marks())
+
+
+def _polygon_rows(times: PolygonTimes) -> Iterator[Row]:
+    judged = times.size == MARKED_SCENE
+    time, memory = (POLYGONIZE, POLYGON_MEMORY) if judged else [Marks()] * 2
+    what = f"polygons of {times.size} x {times.size}, {times.ours.polygons}, core seconds"
+    yield Row(what, _seconds(times.ours.core_seconds), f"{times.ratio:.2f} x one call of GDAL", time)
+    yield Row("  its peak of memory", "", f"{times.ours.peak_bytes / 1e9:.2f} GB", memory)
+    yield Row("one call of GDAL, core seconds", _seconds(times.at_once.core_seconds), "", Marks())
+    yield Row("  its peak of memory", "", f"{times.at_once.peak_bytes / 1e9:.2f} GB", Marks())
 
 
 def _modelled_rows(scene: ModelledTimes, on_gpu: bool) -> Iterator[Row]:

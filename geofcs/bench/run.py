@@ -12,6 +12,7 @@ import torch
 
 from geofcs.bench.machine import Machine, default_precisions, machine
 from geofcs.bench.model import ModelTimes, time_model
+from geofcs.bench.polygons import PolygonTimes, time_polygons
 from geofcs.bench.rates import copy_bandwidth, matrix_rates
 from geofcs.bench.scan import ScanTimes, stages_of, time_scan
 from geofcs.bench.scene import SceneTimes, time_scene
@@ -23,7 +24,7 @@ from geofcs.errors import ComputeError, UsageError
 from geofcs.scoring import DTYPES, chosen_device
 
 PARTS = {"cuda": ("scan", "model", "train"), "cpu": ("scan", "model")}
-"""What "all" stands for; scenes, which take minutes and gigabytes of disk, are timed by themselves."""
+"""What "all" stands for; scenes and polygons, which take minutes and gigabytes of disk, are timed by themselves."""
 REPEATS = {"cuda": 20, "cpu": 5}
 BATCHES = {"cuda": 8, "cpu": 1}
 """Pairs per call of a model, as `geofcs detect` takes them."""
@@ -74,6 +75,7 @@ class Results:
     models: tuple[ModelTimes, ...]
     trainings: tuple[TrainingTimes, ...]
     scenes: tuple[SceneTimes | ModelledTimes, ...]
+    polygons: tuple[PolygonTimes, ...]
 
     def as_json(self) -> dict[str, Any]:
         """All of it as plain values, with the ratios."""
@@ -85,6 +87,7 @@ class Results:
             "model": [each.as_json() for each in self.models],
             "train": [each.as_json() for each in self.trainings],
             "scene": [each.as_json() for each in self.scenes],
+            "polygons": [each.as_json() for each in self.polygons],
         }
 
 
@@ -118,6 +121,7 @@ def _measured(request: Request, clock: Clock, note: Note) -> Results:
         tuple(_models(request, precisions, clock, note)),
         tuple(_trainings(request, precisions, clock, note)),
         tuple(_scenes(request, precisions, clock, note)),
+        tuple(_polygons(request, note)),
     )
 
 
@@ -170,6 +174,12 @@ def _scenes(
     for model in request.models or MODELS[clock.device]:
         for precision in precisions:
             yield time_with_model(Setting(model, SIZE, batch, precision), size, threads, clock, note)
+
+
+def _polygons(request: Request, note: Note) -> Iterator[PolygonTimes]:
+    """On the CPU wherever."""
+    if "polygons" in request.parts:
+        yield time_polygons(request.size or SCENE_SIZE, request.threads or SCENE_WORKERS, note)
 
 
 def _others(request: Request) -> dict[str, Callable[..., Any]]:

@@ -27,6 +27,7 @@ class Part(StrEnum):
     MODEL = "model"
     TRAIN = "train"
     SCENE = "scene"
+    POLYGONS = "polygons"
     ALL = "all"
 
 
@@ -40,7 +41,10 @@ class Where(StrEnum):
 
 WHAT, HOW = "What is timed", "How"
 
-What = Annotated[Part, Argument(help="All is scan, model and, on a GPU, training. Scene makes a large pair.")]
+What = Annotated[
+    Part,
+    Argument(help="All is scan, model and, on a GPU, training. Scene makes a large pair, polygons a large raster."),
+]
 Model = Annotated[
     list[str] | None,
     Option(
@@ -50,7 +54,11 @@ Model = Annotated[
 ]
 Size = Annotated[
     int | None,
-    Option(min=32, help="Pixels a side. Default: 512, of training 416 too, of scenes 4096.", rich_help_panel=WHAT),
+    Option(
+        min=32,
+        help="Pixels a side. Default: 512, of training 416 too, of scenes and polygons 4096.",
+        rich_help_panel=WHAT,
+    ),
 ]
 Batch = Annotated[
     int | None,
@@ -73,7 +81,11 @@ Repeats = Annotated[
 ]
 Threads = Annotated[
     int | None,
-    Option(min=1, help="CPU threads. Default: torch's; workers of a scene: 2, on a GPU all.", rich_help_panel=HOW),
+    Option(
+        min=1,
+        help="CPU threads. Default: torch's; of a scene and polygons 2, of a scene on a GPU all.",
+        rich_help_panel=HOW,
+    ),
 ]
 Json = Annotated[Path | None, Option(help="Write everything into this file as well.", rich_help_panel=HOW)]
 
@@ -91,11 +103,12 @@ def bench(
     json: Json = None,
     quiet: Quiet = False,
 ) -> None:
-    """Time scan, model, training or a whole scene against plain work measured in the same run.
+    """Time scan, model, training, a whole scene or polygons against plain work measured in the same run.
 
     The weights are random. A scan is held against plain copies of its input, a model against matrix products of as
     many operations (the floor). A scene is a whole detect: on a CPU with a model that costs nothing, held against
-    reading and writing the same files with GDAL alone; on a GPU with each model, held against the model by itself.
+    reading and writing the same files with GDAL alone; on a GPU with each model, held against the model by itself. Polygons of a change
+    raster, from file to file, are held against one call of GDAL on the whole raster, which keeps none.
     """
     from geofcs.bench.run import Request
     from geofcs.bench.run import bench as run

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import tracemalloc
-from pathlib import Path
 
 import numpy as np
 import pytest
-import rasterio
-from rasterio.windows import Window
 
-from geofcs.classes import CLASSES_TAG, SECOND, scheme_to_json
+from geofcs.bench.polygons import time_polygons
 from geofcs.vector.areas import PixelAreas
 from geofcs.vector.stream import RegionStream
 from geofcs.vector.windows import Block
-from tests.vector.rasters import NODATA, TEN_METRES, UTM, Codes
+from tests.vector.rasters import NODATA, Codes
 
 WIDTH, SIDE = 256, 64
 
@@ -55,25 +50,8 @@ def test_a_region_that_goes_on_keeps_nothing_but_its_corners() -> None:
 
 
 @pytest.mark.long
-def test_three_million_polygons_need_less_than_a_gigabyte(tmp_path: Path) -> None:
-    random = np.random.default_rng(0)
-    profile = {"driver": "GTiff", "count": 1, "dtype": "uint8", "nodata": 255, "tiled": True, "compress": "deflate"}
-    size, part = 16_384, 2048
-    with rasterio.open(
-        tmp_path / "change.tif", "w", height=size, width=size, crs=UTM, transform=TEN_METRES, **profile
-    ) as file:
-        file.update_tags(**{CLASSES_TAG: scheme_to_json(SECOND)})
-        for top in range(0, size, part):
-            for left in range(0, size, part):
-                patches = random.choice([*[0] * 10, *range(1, 37)], (part // 8, part // 8))
-                codes = np.kron(patches, np.ones((8, 8))).astype(np.uint8)
-                file.write(codes, 1, window=Window(left, top, part, part))
-    script = (
-        "import resource, sys; from pathlib import Path; from geofcs.vector.polygonize import polygonize; "
-        "made = polygonize(sys.argv[1], Path(sys.argv[2])); "
-        "print(made.polygons, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)"
-    )
-    command = [sys.executable, "-c", script, str(tmp_path / "change.tif"), str(tmp_path / "x.gpkg")]
-    polygons, megabytes = map(float, subprocess.run(command, capture_output=True, text=True, check=True).stdout.split())
-    assert polygons > 3_000_000
-    assert megabytes < 1000
+def test_three_million_polygons_need_less_than_a_gigabyte_and_twice_the_time_of_one_call() -> None:
+    times = time_polygons(16_384, 2, lambda _: None)
+    assert times.ours.polygons == times.at_once.polygons > 3_000_000
+    assert times.ours.peak_bytes < 1e9
+    assert times.ratio < 2
