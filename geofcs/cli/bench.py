@@ -107,8 +107,8 @@ def bench(
 
     The weights are random. A scan is held against plain copies of its input, a model against matrix products of as
     many operations (the floor). A scene is a whole detect: on a CPU with a model that costs nothing, held against
-    reading and writing the same files with GDAL alone; on a GPU with each model, held against the model by itself. Polygons of a change
-    raster, from file to file, are held against one call of GDAL on the whole raster, which keeps none.
+    reading and writing the same files with GDAL alone; on a GPU with each model, held against the model by itself.
+    Polygons of a change raster, from file to file, are held against one call of GDAL on the whole, which keeps none.
     """
     from geofcs.bench.run import Request
     from geofcs.bench.run import bench as run
