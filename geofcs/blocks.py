@@ -69,6 +69,10 @@ class BlockJob:
         """The strips of a block, by tile row, that are to be written; those with failed tiles may be among them."""
         return {strip.row: strip for strip in strips_of(self.lattice, block) if not self._keeps(strip)}
 
+    def written(self, block: Block) -> int:
+        """How many strips of a block are there, sound or not."""
+        return sum((self.strips / strip.name).exists() for strip in strips_of(self.lattice, block))
+
     def _keeps(self, strip: Strip) -> bool:
         if not has_sound_strip(self.strips, strip, self.bands, self.scheme.code_dtype):
             return False

@@ -191,9 +191,10 @@ def _given_up(plan: DetectPlan, job: BlockJob, lost: list[Block], listener: List
     named = "; ".join(_named(plan, block) for block in lost)
     sentence = f"three workers died while computing the block(s) at {named}: too little memory, or a broken device"
     if not job.failed_become_nodata:
+        cure = "on workers with more memory" if plan.crew.kind == "cluster" else "with more memory or fewer --workers"
         raise ComputeError(
-            f"{sentence}; all others are finished: give the same command again, with more memory or fewer --workers, "
-            "or with --on-tile-error nodata to leave out what cannot be computed"
+            f"{sentence}; all others are finished: give the same command again, {cure}, or with --on-tile-error nodata "
+            "to leave out what cannot be computed"
         )
     listener.note(sentence)
     counts = [give_up(job, block) for block in lost]

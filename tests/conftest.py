@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import gc
+import signal
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from geofcs.cli.app import main
+from tests.commands import Command, Said
 
 REALDATA = Path(__file__).parents[2] / "shared" / "realdata"
 
@@ -13,6 +19,24 @@ REALDATA = Path(__file__).parents[2] / "shared" / "realdata"
 def pytest_collection_finish() -> None:
     """What was imported stays: Python need not look through its million objects at every full collection."""
     gc.freeze()
+
+
+@pytest.fixture
+def geofcs(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Command]:
+    """Run a command in this process, as its console script would."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def run(*arguments: object) -> Said:
+        monkeypatch.setattr(sys, "argv", ["geofcs", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            main()
+        code = end.value.code
+        return Said(capsys.readouterr().err, code if isinstance(code, int) else 0)
+
+    yield run
+    signal.set_wakeup_fd(-1)
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-import sys
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,10 +12,10 @@ from affine import Affine
 from rasterio.crs import CRS
 
 from geofcs.classes import SECOND
-from geofcs.cli.app import main
 from geofcs.model.build import build
 from geofcs.model.sizes import pico
 from geofcs.model.weights import save_weights
+from tests.commands import Command, Said
 
 UTM = CRS.from_epsg(32631)
 PLACE = Affine(0.5, 0, 500_000, 0, -0.5, 4_600_000)
@@ -34,35 +31,6 @@ def write_scene(
     ) as file:  # fmt: skip
         file.write(pixels)
     return path
-
-
-@dataclass(frozen=True)
-class Said:
-    """What a command said on stderr, and its exit code."""
-
-    text: str
-    exit_code: int
-
-
-Command = Callable[..., Said]
-
-
-@pytest.fixture
-def geofcs(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Command]:
-    """Run a command in this process, as its console script would."""
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def run(*arguments: object) -> Said:
-        monkeypatch.setattr(sys, "argv", ["geofcs", *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            main()
-        code = end.value.code
-        return Said(capsys.readouterr().err, code if isinstance(code, int) else 0)
-
-    yield run
-    signal.set_wakeup_fd(-1)
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
 
 
 @dataclass(frozen=True)

@@ -8,15 +8,17 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass
 from functools import partial
+from pathlib import Path
 from queue import Empty, SimpleQueue
 
 from distributed import Client, Future, KilledWorker, Worker, get_worker
 
 from geofcs.blocks import BlockCounts
 from geofcs.errors import ComputeError
+from geofcs.journal import as_output_error
 from geofcs.schedule.doings import Doings, doings_here
 from geofcs.schedule.task import Work, execute, forget_run, stop_run
-from geofcs.schedule.workers import Task, WorkersDiedError
+from geofcs.schedule.workers import Task, WorkerDiedError
 
 SECONDS_TO_ANSWER = 5.0
 """For workers to tell what they do: one in which not even Python runs any more does not."""
@@ -41,7 +43,8 @@ class DaskWorkers:
     def begin(self, work: Work, ended: Callable[[Task], None]) -> Task:
         """Have a block executed; `ended` is called with its task when it has ended."""
         key = f"geofcs-block-{work.number}-{uuid.uuid4().hex}"
-        future = self.client.submit(run_task, work, key=key, resources=self.resources, retries=0, pure=False)
+        mark = work.job.strips / f"{key}.begun"
+        future = self.client.submit(run_task, work, mark, key=key, resources=self.resources, retries=0, pure=False)
         task = DaskTask(future)
         future.add_done_callback(lambda _: ended(task))
         return task
@@ -86,23 +89,42 @@ class DaskTask:
         return bool(self.future.done())
 
     def counts(self) -> BlockCounts:
-        """What it did, once it has ended. Raises what it raised, `WorkersDiedError` and `ComputeError`."""
+        """What it did, once it has ended. Raises what it raised, `WorkerDiedError` and `ComputeError`."""
         if self.future.status == "finished":
             return self.future.result()
         if self.future.status != "error":
             raise ComputeError("the connection to the scheduler was lost: give the same command again to go on")
         error = self.future.exception()
         if isinstance(error, KilledWorker):
-            raise WorkersDiedError(error.allowed_failures + 1)
+            raise WorkerDiedError
         assert error is not None, "its status is that it failed"
         raise error
 
 
-def run_task(work: Work) -> BlockCounts:
-    """Executed on a worker: a block. A worker with a nanny, or of a cluster, is replaced when it ends."""
+def run_task(work: Work, mark: Path) -> BlockCounts:
+    """Executed on a worker: a block, once. A worker with a nanny, or of a cluster, is replaced when it ends."""
     worker = get_worker()
     is_replaced = bool(worker.nanny) or work.terms is not None
-    return execute(work, partial(worker.log_event, work.run), is_replaced=is_replaced)
+    with begun_once(mark):
+        return execute(work, partial(worker.log_event, work.run), is_replaced=is_replaced)
+
+
+@contextmanager
+def begun_once(mark: Path) -> Iterator[None]:
+    """A mark lies among the strips, which all workers see, for as long as a task is executed.
+
+    Raises `WorkerDiedError` where one lies there already: its worker has died. Dask gives the task to the next one, and
+    to another when that dies too; it tells of it after four deaths, and of tasks that only waited at these workers.
+    """
+    with as_output_error(mark):
+        try:
+            mark.touch(exist_ok=False)
+        except FileExistsError as error:
+            raise WorkerDiedError from error
+    try:
+        yield
+    finally:
+        mark.unlink(missing_ok=True)
 
 
 def tell_doings(topic: str, dask_worker: Worker) -> None:

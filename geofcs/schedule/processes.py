@@ -36,7 +36,7 @@ def process_team(crew: Crew) -> Iterator[Team]:
 
 
 def _cluster(crew: Crew) -> SpecCluster:
-    # A worker that dies is reported at its first death: who is to blame is found out in `rounds`.
+    # A death is told at once, not when the next worker finds the mark of the one that died.
     scheduler = {"host": "127.0.0.1", "port": 0, "dashboard_address": LOOPBACK, "allowed_failures": 0}
     return SpecCluster(
         workers={number: {"cls": Nanny, "options": _worker(crew, number)} for number in range(crew.processes)},

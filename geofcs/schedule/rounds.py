@@ -16,7 +16,7 @@ from geofcs.schedule.outcome import Outcome
 from geofcs.schedule.stall import ENDLESS, Patience, Silence, stalled
 from geofcs.schedule.task import Work
 from geofcs.schedule.terms import Terms, terms_for
-from geofcs.schedule.workers import Task, Workers, WorkersDiedError
+from geofcs.schedule.workers import Task, WorkerDiedError, Workers
 from geofcs.tiles import Block
 
 TICK = 0.1
@@ -29,10 +29,10 @@ SECONDS_TO_STOP = 1.5
 """How long stopped blocks are waited for beyond that: a tile may be on its way through the model."""
 
 DEATHS_IN_THE_CROWD = 2
-"""Workers that may die under a block before it is suspected and runs alone, so that no other is blamed for it."""
+"""Workers that may die at a strip of a block before it is suspected and runs alone, so that no other is blamed."""
 
 MOST_DEATHS = 3
-"""Workers that a block takes with it before it is given up, the last of them alone."""
+"""Workers that die at a strip of a block before that is given up, the last of them alone."""
 
 MOST_READS = 3
 """Times that a block is tried whose scenes could not be read: another worker may see them."""
@@ -80,7 +80,7 @@ class _Round:
         self._pending: dict[Task, int] = {}
         self._counts: dict[int, BlockCounts] = {}
         self._told = [0] * len(blocks)
-        self._deaths: Counter[int] = Counter()
+        self._deaths: Counter[tuple[int, int]] = Counter()
         self._reads: Counter[int] = Counter()
         self._suspects: list[int] = []
         self._lost: list[int] = []
@@ -139,9 +139,10 @@ class _Round:
         try:
             self._counts[number] = task.counts()
             self._tell(number, self._job.lattice.tiles_to_compute(self._blocks[number]))
-        except WorkersDiedError as died:
-            self._deaths[number] += died.count
-            if self._deaths[number] >= most:
+        except WorkerDiedError:
+            place = number, self._job.written(self._blocks[number])  # whoever got further did not die of what is there
+            self._deaths[place] += 1
+            if self._deaths[place] >= most:
                 killers.append(number)
             else:
                 self._begin(number)

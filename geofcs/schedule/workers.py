@@ -11,12 +11,8 @@ from geofcs.schedule.doings import Doings
 from geofcs.schedule.task import Work
 
 
-class WorkersDiedError(Exception):
-    """So many workers died while they executed a block."""
-
-    def __init__(self, count: int) -> None:
-        super().__init__(count)
-        self.count = count
+class WorkerDiedError(Exception):
+    """A worker died while it executed a block."""
 
 
 class Task(Protocol):
@@ -27,7 +23,7 @@ class Task(Protocol):
         ...
 
     def counts(self) -> BlockCounts:
-        """What it did, once it has ended. Raises what it raised, and `WorkersDiedError`."""
+        """What it did, once it has ended. Raises what it raised, and `WorkerDiedError`."""
         ...
 
 

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import time
+import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor
 
 from geofcs.model.interface import Scores
+from geofcs.schedule.workers import WorkerDiedError
 from tests.stubs import StubScorer, StubScorerSource
 
 
@@ -38,11 +40,13 @@ class SlowScorer(StubScorer):
 
 @dataclass(frozen=True)
 class PoisonSource(StubScorerSource):
-    """Kills its process at tiles that reach over row 130, and first leaves a file in `folder`; the first `deaths`
+    """Kills its process at tiles with the pixel (`row`, `col`), and first leaves a file in `folder`; the first `deaths`
     times only."""
 
     folder: Path = Path()
     deaths: int = 1000
+    row: int = 130
+    col: int = 5
 
     def load(self) -> StubScorer:
         return PoisonScorer(self)
@@ -54,10 +58,28 @@ class PoisonScorer(StubScorer):
         self._source = source
 
     def __call__(self, t1: Tensor, t2: Tensor) -> Scores:
-        if (t1[:, 0] == 130).any() and len(list(self._source.folder.iterdir())) < self._source.deaths:
-            (self._source.folder / f"{os.getpid()}").touch()
-            os.kill(os.getpid(), signal.SIGKILL)
+        source = self._source
+        is_there = ((t1[:, 0] == source.row) & (t1[:, 1] == source.col)).any()
+        if is_there and len(list(source.folder.iterdir())) < source.deaths:
+            (source.folder / uuid.uuid4().hex).touch()
+            self.die()
         return super().__call__(t1, t2)
+
+    def die(self) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+@dataclass(frozen=True)
+class DeadlySource(PoisonSource):
+    """The same for threads, which cannot be killed: raises what the death of a worker comes to."""
+
+    def load(self) -> StubScorer:
+        return DeadlyScorer(self)
+
+
+class DeadlyScorer(PoisonScorer):
+    def die(self) -> None:
+        raise WorkerDiedError
 
 
 @dataclass(frozen=True)

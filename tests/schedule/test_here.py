@@ -22,7 +22,7 @@ from geofcs.model.interface import Scores
 from geofcs.schedule.outcome import Outcome
 from geofcs.schedule.site import local_team
 from geofcs.tiles import Block
-from tests.schedule.scorers import PoisonSource, SlowSource, WitnessSource
+from tests.schedule.scorers import SlowSource, WitnessSource
 from tests.stubs import Silent, StubPair, StubReader, StubScorer, StubScorerSource
 from tests.test_blocks import mosaic, run, stub_job
 
@@ -148,31 +148,6 @@ def test_a_strip_that_takes_too_long_is_left(tmp_path: Path, monkeypatch: pytest
         team.run(job, job.lattice.blocks(1), Silent(), lambda: time.monotonic() > began + 1)
     assert time.monotonic() - began < 4
     assert not list(job.strips.iterdir())
-
-
-def killing_job(folder: Path, deaths: int) -> tuple[BlockJob, list[Block]]:
-    """A job of three blocks, one above the other, the second of which kills its worker."""
-    (folder / "deaths").mkdir()
-    job = replace(stub_job(folder / "strips"), scorer=PoisonSource(400, folder / "deaths", deaths))
-    cols = job.lattice.cols.count
-    return job, [Block(first, first + 2, 0, cols) for first in (0, 2, 4)]
-
-
-def test_a_block_that_kills_its_worker_three_times_is_named_and_the_rest_is_finished(tmp_path: Path) -> None:
-    job, blocks = killing_job(tmp_path, 1000)
-    done = run_here(PROCESSES, job, blocks)
-    assert done.lost == [blocks[1]]
-    assert len(list((tmp_path / "deaths").iterdir())) == 3
-    assert [bool(job.missing(block)) for block in blocks] == [False, True, False]
-
-
-@pytest.mark.long
-def test_what_lost_workers_had_under_way_is_computed_by_others(tmp_path: Path) -> None:
-    job, blocks = killing_job(tmp_path, 2)
-    done = run_here(PROCESSES, job, blocks)
-    assert len(list((tmp_path / "deaths").iterdir())) == 2
-    assert done.lost == []
-    assert (mosaic(job, blocks) == run(stub_job(tmp_path / "plain"), 1, 32)).all()
 
 
 def test_each_process_has_its_gpu_and_its_share_of_threads(tmp_path: Path) -> None:
