@@ -200,19 +200,6 @@ def wait_for(condition: Callable[[], bool], or_end_of: subprocess.Popen[str], se
         time.sleep(0.01)
 
 
-@pytest.mark.parametrize(("number", "exit_code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_ends_the_run_with_its_exit_code(
-    material: Material, tmp_path: Path, number: signal.Signals, exit_code: int
-) -> None:
-    process = subprocess.Popen(command(material, tmp_path / "out"), stderr=subprocess.PIPE, text=True)
-    wait_for((tmp_path / "out.partial" / "strips").exists, or_end_of=process)
-    process.send_signal(number)
-    _, said = process.communicate()
-    assert process.returncode == exit_code
-    assert "same command again" in said
-    assert "Traceback" not in said
-
-
 @pytest.mark.long
 def test_an_interrupt_of_the_whole_group_lets_worker_processes_finish_their_strips(
     material: Material, undisturbed: Path, tmp_path: Path
@@ -236,20 +223,6 @@ def test_an_interrupt_of_the_whole_group_lets_worker_processes_finish_their_stri
         time.sleep(0.1)
     subprocess.run(processes, check=True)
     assert raster_hashes(tmp_path / "out") == raster_hashes(undisturbed)
-
-
-def test_a_second_signal_ends_at_once(material: Material, tmp_path: Path) -> None:
-    slow = [*command(material, tmp_path / "out"), "--tta", "flips", "--tile", "256", "--overlap", "64"]
-    process = subprocess.Popen(slow, stderr=subprocess.PIPE, text=True)
-    wait_for((tmp_path / "out.partial" / "strips").exists, or_end_of=process)
-    process.send_signal(signal.SIGINT)
-    time.sleep(0.1)
-    began = time.monotonic()
-    process.send_signal(signal.SIGINT)
-    _, said = process.communicate()
-    assert process.returncode == 130
-    assert time.monotonic() - began < 1
-    assert "Traceback" not in said
 
 
 @pytest.fixture
