@@ -58,7 +58,9 @@ def _faults(out: Path, run: dict[str, Any]) -> Iterator[str]:
     """What is wrong, each beginning with the name of a file."""
     for name, described in run["outputs"].items():
         path = out / name
-        if not path.is_file():
+        if Path(name).name != name:
+            yield f"{name!r} is not the name of a file in it"
+        elif not path.is_file():
             yield f"{name} is missing"
         elif path.stat().st_size != described["bytes"]:
             yield f"{name} has {path.stat().st_size} bytes instead of {described['bytes']}"

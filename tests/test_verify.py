@@ -141,3 +141,13 @@ def test_the_command_says_in_one_line_what_it_found(out: Path) -> None:
     said = CliRunner().invoke(app, ["verify", str(out)])
     assert said.exit_code == 0
     assert re.fullmatch(r".*out: 9 files, .* polygons: all as written\n", said.output, re.DOTALL)
+
+
+@pytest.mark.parametrize("name", ["../secret", "/etc/hostname", "below/secret"])
+def test_a_record_cannot_name_a_file_elsewhere(out: Path, name: str) -> None:
+    run = json.loads((out / "run.json").read_text())
+    run.popitem()
+    run["outputs"][name] = run["outputs"]["change.tif"]
+    write_json(out / "run.json", sealed(run))
+    with pytest.raises(VerificationError, match=f"'{name}' is not the name of a file in it"):
+        verify(out)

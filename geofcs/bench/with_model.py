@@ -127,7 +127,7 @@ def _tiles_of(folder: Path, size: int, model: Setting, device: str) -> tuple[Ten
     starts = np.linspace(0, size - model.size, model.batch).astype(int)
     dates = []
     for name in SCENES:
-        with rasterio.open(folder / name) as file:
+        with rasterio.open(folder / name, driver="GTiff") as file:
             tiles = [file.read(window=Window(start, start, model.size, model.size)) for start in starts]
         dates.append(torch.from_numpy(np.stack(tiles)).float().to(device))
     return dates[0], dates[1]

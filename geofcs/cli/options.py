@@ -91,7 +91,8 @@ AllowDrivers = Annotated[
     list[str] | None,
     Option(
         "--allow-driver",
-        help="Also read by this GDAL driver (VRT, JP2OpenJPEG), or in a zip, tar or gzip. Repeat for more.",
+        help="Also read virtual rasters (VRT), another format (JP2OpenJPEG, PNG), or in a zip, tar or gzip. Repeat for "
+        "more.",
         rich_help_panel=GRID,
     ),
 ]

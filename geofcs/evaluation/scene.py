@@ -126,7 +126,7 @@ def _compared(
         opening.enter_context(gdal_settings())
         reader, layers = opening.enter_context(pair.open()), opening.enter_context(truth.open())
         names = ["change.tif", *([] if model.is_binary else ["landcover_t1.tif", "landcover_t2.tif"])]
-        files = [opening.enter_context(rasterio.open(maps / name)) for name in names]
+        files = [opening.enter_context(rasterio.open(maps / name, driver="GTiff")) for name in names]
         for window in windows:
             pixels = reader.read(window)
             labels = labels_in(layers.read(window), truth.scheme)

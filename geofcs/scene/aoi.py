@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import itertools
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +18,7 @@ from geofcs.grid import Grid, applied
 from geofcs.remote import parse_address
 from geofcs.scene.alignment import bounds_text, crs_text, window_of_centres
 from geofcs.scene.options import numbers_in
-from geofcs.scene.vectors import local_vector
+from geofcs.scene.vectors import read_shapes
 
 SIDE_TESTED_BY_PIXEL = 64
 """Windows that the outline crosses are quartered down to this side before each pixel is tested."""
@@ -124,32 +123,17 @@ def _crs_of(grid: Grid) -> pyproj.CRS | None:
 
 def _file_shape(text: str) -> tuple[BaseGeometry, pyproj.CRS | None]:
     """The union of a vector file's polygons, and its CRS."""
-    shown = parse_address(text).shown
     try:
-        with local_vector(text) as path:
-            return _shape_in(path, shown)
+        found = read_shapes(text)
     except InputError as error:
         raise InputError(f"--aoi {error}, or XMIN,YMIN,XMAX,YMAX") from error
-
-
-def _shape_in(path: Path, shown: str) -> tuple[BaseGeometry, pyproj.CRS | None]:
-    import pyogrio.errors  # brings pandas, which takes a second: only where there is such a file
-    import pyogrio.raw
-
-    try:
-        meta, _, wkb, _ = pyogrio.raw.read(path, columns=[])
-        shapes = shapely.from_wkb(wkb)
-        crs = None if meta["crs"] is None else pyproj.CRS.from_user_input(meta["crs"])
-    except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, OSError, ValueError,
-            pyproj.exceptions.CRSError, shapely.errors.ShapelyError) as error:  # fmt: skip
-        raise InputError(
-            f"{shown}: cannot be read as a vector file ({' '.join(str(error).split())}): give one with polygons"
-        ) from error
-    parts = shapely.get_parts(shapely.make_valid(shapes))
+    parts = shapely.get_parts(shapely.make_valid(found.geometries))
     polygons = parts[shapely.area(parts) > 0]
     if not len(polygons):
-        raise InputError(f"{shown}: holds no polygons: give a file with some")
-    return shapely.union_all(polygons), crs
+        raise InputError(
+            f"--aoi {parse_address(text).shown}: holds no polygons: give a file with some, or XMIN,YMIN,XMAX,YMAX"
+        )
+    return shapely.union_all(polygons), found.crs
 
 
 def _in_pixels(shape: BaseGeometry, crs: pyproj.CRS | None, grid: Grid, text: str) -> BaseGeometry:

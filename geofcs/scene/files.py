@@ -16,7 +16,8 @@ from rasterio.io import DatasetReader
 
 from geofcs.errors import InputError, SourceError
 from geofcs.remote import Address, FileState, parse_address, read_part, state_of
-from geofcs.scene.formats import GEOTIFF, Allowed, check_side_files, check_virtual
+from geofcs.scene.formats import GEOTIFF, VIRTUAL, Allowed, check_side_files
+from geofcs.scene.virtual import Virtual, virtual_raster
 
 READ_FAILURES = (RasterioError, CPLE_BaseError, OSError, ValueError, MemoryError)
 """What opening and reading may raise; damaged text in a header shows as UnicodeDecodeError, a ValueError."""
@@ -30,13 +31,15 @@ class RasterFile:
     """A raster and what it looked like when the run was planned.
 
     `driver` is the one that reads it. `header` is the hash of what it says of itself, for remote files, once they were
-    inspected: of a header that came over a network a tag may be missing, and nobody says so.
+    inspected: of a header that came over a network a tag may be missing, and nobody says so. `virtual` is what stands
+    for a virtual raster.
     """
 
     address: Address
     state: FileState
     driver: str
     header: str | None = None
+    virtual: Virtual | None = None
 
     @property
     def path(self) -> str:
@@ -47,6 +50,16 @@ class RasterFile:
     def name(self) -> str:
         """The last part of the path, for messages."""
         return self.address.name
+
+    @property
+    def parts(self) -> tuple[tuple[Address, FileState], ...]:
+        """The file, and those that it names."""
+        return (self.address, self.state), *(self.virtual.sources if self.virtual else ())
+
+    @property
+    def is_on_disk(self) -> bool:
+        """Whether all of it lies in this machine's file system."""
+        return all(address.is_local for address, _ in self.parts)
 
     @staticmethod
     def found_at(path: str, allowed: Allowed | None = None) -> RasterFile:
@@ -59,15 +72,17 @@ class RasterFile:
         state = state_of(address)
         if address.is_local:
             check_side_files(address)
-        check_virtual(address, allowed)
-        return _with_driver(address, state, allowed.drivers)
+        virtual = virtual_raster(address, allowed)
+        if virtual:
+            return RasterFile(address, state, VIRTUAL, virtual=virtual)
+        return _with_driver(address, state, tuple(driver for driver in allowed.drivers if driver != VIRTUAL))
 
     def open(self) -> DatasetReader:
         """A dataset for the calling thread; `InputError` if it cannot be opened."""
         reason: Exception | None = None
         for _ in range(1 if self.address.is_local else LOOKS_AT_HEADER):
             try:
-                dataset = _opened(self.address, self.driver)
+                dataset = _opened(self.address, self.driver) if self.virtual is None else _opened_text(self.virtual)
             except PermissionError as error:
                 raise InputError(f"{self.path}: must not be read: check its permissions") from error
             except READ_FAILURES as error:
@@ -105,7 +120,7 @@ class RasterFile:
     def _unusable(self, error: Exception | None) -> InputError:
         wanted = "as a GeoTIFF" if self.driver == GEOTIFF else f"by the driver {self.driver}"
         return InputError(
-            f"{self.path}: cannot be opened {wanted} ({one_line(error, self.address)}): if it is another format, "
+            f"{self.path}: cannot be opened {wanted} ({one_line(error, self)}): if it is another format, "
             "convert it with gdal_translate; else it is damaged and must be copied again"
         )
 
@@ -114,11 +129,12 @@ class RasterFile:
 
         What was read before and after the change does not belong together.
         """
-        try:
-            now = state_of(self.address)
-        except InputError as error:
-            raise SourceError(str(error)) from error
-        self._check_state(now)
+        for address, state in self.parts:
+            try:
+                now = state_of(address)
+            except InputError as error:
+                raise SourceError(str(error)) from error
+            _check_state(address, now, state)
 
     def read_bytes(self, first: int, count: int) -> bytes:
         """Bytes of a remote file, surely those; errors as in `check_unchanged`."""
@@ -126,16 +142,8 @@ class RasterFile:
             content, now = read_part(self.address, first, count)
         except InputError as error:
             raise SourceError(str(error)) from error
-        self._check_state(now)
+        _check_state(self.address, now, self.state)
         return content
-
-    def _check_state(self, now: FileState) -> None:
-        difference = now.differs_from(self.state)
-        if difference:
-            raise InputError(
-                f"{self.path}: has changed since the run was planned ({difference}): restore it, or give the command "
-                "again with --restart"
-            )
 
     def open_again(self) -> DatasetReader:
         """Like `open`, in the middle of a run: `SourceError` if the file has gone or become unreadable.
@@ -147,6 +155,15 @@ class RasterFile:
             return self.open()
         except InputError as error:
             raise SourceError(str(error)) from error
+
+
+def _check_state(address: Address, now: FileState, planned: FileState) -> None:
+    difference = now.differs_from(planned)
+    if difference:
+        raise InputError(
+            f"{address.shown}: has changed since the run was planned ({difference}): restore it, or give the command "
+            "again with --restart"
+        )
 
 
 def _with_driver(address: Address, state: FileState, drivers: tuple[str, ...]) -> RasterFile:
@@ -169,6 +186,10 @@ def _opened(address: Address, driver: str) -> DatasetReader:
         return rasterio.open(address.gdal, driver=driver)
 
 
+def _opened_text(virtual: Virtual) -> DatasetReader:
+    return rasterio.open(virtual.text, driver=VIRTUAL)
+
+
 def header_of(dataset: DatasetReader) -> str:
     """The hash of everything that a dataset's header decides of its pixels."""
     told: tuple[Any, ...] = (
@@ -185,16 +206,20 @@ def read_failure(file: RasterFile, what: str, error: BaseException) -> SourceErr
     cure = (
         "the file is damaged or its disk is gone; check it with gdalinfo -checksum, copy it again, then give the same "
         "command to go on"
-        if file.address.is_local
+        if file.is_on_disk
         else "the file is damaged, or its server does not send what it should; give the same command later to go on, "
         "or download it"
     )
-    return SourceError(f"{file.path}: {what} cannot be read ({one_line(error, file.address)}): {cure}")
+    return SourceError(f"{file.path}: {what} cannot be read ({one_line(error, file)}): {cure}")
 
 
-def one_line(error: BaseException | None, address: Address) -> str:
+def one_line(error: BaseException | None, file: RasterFile) -> str:
     """What an error says, without the secrets of an address."""
     if error is None:
         return "no reason given"
-    said = f"{error.__cause__ or error}".replace(address.gdal, address.shown).replace(address.url, address.shown)
+    said = f"{error.__cause__ or error}"
+    if file.virtual:
+        said = said.replace(file.virtual.text, file.path)
+    for address, _ in file.parts:
+        said = said.replace(address.gdal, address.shown).replace(address.url, address.shown)
     return " ".join(said.split()) or type(error).__name__

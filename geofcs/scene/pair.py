@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from contextlib import ExitStack
 from dataclasses import dataclass
 from types import TracebackType
@@ -208,7 +210,12 @@ def _as_bytes(
 
 
 def _described_file(source: Source) -> dict[str, Any]:
-    return {"path": source.file.path, **source.file.state.as_json()}
+    (_, state), *named = source.file.parts
+    described = {"path": source.file.path, **state.as_json()}
+    if named:
+        states = json.dumps([[address.shown, each.as_json()] for address, each in named], sort_keys=True)
+        described["sources"] = {"count": len(named), "sha256": hashlib.sha256(states.encode()).hexdigest()}
+    return described
 
 
 def _described_grid(grid: Grid) -> dict[str, Any]:

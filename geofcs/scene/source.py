@@ -18,6 +18,7 @@ from rasterio.windows import Window
 from geofcs.errors import InputError
 from geofcs.grid import Grid
 from geofcs.scene.bands import FileBands, choose_bands
+from geofcs.scene.crs_files import check_crs
 from geofcs.scene.files import RasterFile
 from geofcs.scene.handle import Handle, Layers
 
@@ -175,8 +176,9 @@ def own_grid(file: RasterFile, dataset: DatasetReader, assume_crs: CRS | None) -
     """A file's pixels, with `assume_crs` where it has a position but no CRS.
 
     A grid without CRS means that the file has no position at all, or a position nobody knows the CRS of. Raises
-    `InputError` for positions by ground control points.
+    `InputError` for positions by ground control points, and for a CRS that names a file.
     """
+    check_crs(file.path, dataset.crs.to_wkt() if dataset.crs else "")
     placed = not dataset.transform.almost_equals(Affine.identity())
     if not placed and (dataset.gcps[0] or dataset.rpcs):
         raise InputError(

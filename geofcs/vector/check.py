@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-import pyogrio
 import shapely
-from pyogrio.errors import DataLayerError, DataSourceError
 
 from geofcs.errors import VerificationError
+from geofcs.geopackage import opened, wkb_in
 
 LAYER = "changes"
 ROWS_PER_BATCH = 65_536
@@ -27,7 +24,7 @@ def check_pages(package: Path, count: int) -> None:
     `VerificationError`.
     """
     try:
-        with _sqlite(package) as database:
+        with opened(package) as database:
             verdict = database.execute("PRAGMA integrity_check").fetchone()[0]
             rows, indexed = (
                 database.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in (LAYER, INDEX)
@@ -44,22 +41,11 @@ def check_pages(package: Path, count: int) -> None:
 def check_polygons(package: Path) -> None:
     """Read every feature, and see that it is a valid polygon. Raises `VerificationError`."""
     try:
-        with pyogrio.open_arrow(package, layer=LAYER, columns=[], use_pyarrow=True, batch_size=ROWS_PER_BATCH) as (
-            meta,
-            reader,
-        ):
-            for batch in reader:
-                shapes = shapely.from_wkb(batch.column(meta["geometry_name"] or "wkb_geometry").to_numpy(False))
+        with opened(package) as database:
+            rows = database.execute(f"SELECT geom FROM {LAYER}")
+            while batch := rows.fetchmany(ROWS_PER_BATCH):
+                shapes = shapely.from_wkb([wkb_in(blob) for (blob,) in batch])
                 if not (shapely.is_valid(shapes) & (shapely.get_type_id(shapes) == shapely.GeometryType.POLYGON)).all():
                     raise VerificationError(f"{package.name} holds something else than valid polygons")
-    except (DataSourceError, DataLayerError, shapely.errors.GEOSException, OSError) as error:
+    except (sqlite3.Error, shapely.errors.GEOSException, ValueError) as error:
         raise VerificationError(f"{package.name} cannot be read ({error})") from error
-
-
-@contextmanager
-def _sqlite(package: Path) -> Iterator[sqlite3.Connection]:
-    database = sqlite3.connect(f"{package.absolute().as_uri()}?mode=ro", uri=True)
-    try:
-        yield database
-    finally:
-        database.close()

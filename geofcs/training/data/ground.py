@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import rasterio
 import shapely
-from rasterio.errors import RasterioError
 
+from geofcs.errors import InputError
 from geofcs.gdal import gdal_settings
+from geofcs.scene.files import RasterFile
 
 TIFF = frozenset({".tif", ".tiff"})
 
@@ -31,10 +31,10 @@ def footprints(paths: Sequence[Path]) -> Boxes | None:
     with gdal_settings():
         for path in paths:
             try:
-                with rasterio.open(path) as image:
+                with RasterFile.found_at(str(path)).inspected() as (_, image):
                     systems.add(image.crs)
                     boxes.append(image.bounds)
-            except RasterioError:  # reading the pair says what is wrong with it
+            except InputError:  # reading the pair says what is wrong with it
                 return None
             if image.crs is None or len(systems) > 1:
                 return None

@@ -17,6 +17,9 @@ from geofcs.errors import InputError
 from geofcs.training.data.sample import Image
 
 SUFFIXES = frozenset({".png", ".bmp", ".tif", ".tiff", ".jpg", ".jpeg"})
+FORMATS = ("PNG", "BMP", "TIFF", "JPEG")
+"""Whatever a file calls itself: among Pillow's others is one that starts a program."""
+
 LOSSY = frozenset({".jpg", ".jpeg"})
 
 WHITE: Colour = (255, 255, 255)
@@ -54,7 +57,7 @@ class WrongPixel(Exception):  # noqa: N818, it is a finding first
 def image_size(path: Path) -> tuple[int, int]:
     """(height, width) of an image, from its header. Raises `InputError`."""
     try:
-        with Pillow.open(path) as image:
+        with Pillow.open(path, formats=FORMATS) as image:
             return image.height, image.width
     except FAILURES as error:
         raise _unreadable(path, error) from error
@@ -63,7 +66,7 @@ def image_size(path: Path) -> tuple[int, int]:
 def read_image(path: Path) -> Image:
     """(3, h, w) uint8 RGB; grey becomes three equal bands. Raises `InputError` for 16-bit images and damaged files."""
     try:
-        with Pillow.open(path) as image:
+        with Pillow.open(path, formats=FORMATS) as image:
             if image.mode not in ("RGB", "RGBA", "P", "L", "LA", "1"):
                 raise InputError(
                     f"{path}: has pixels of the kind {image.mode!r}, not 8-bit RGB: convert it, or lay the scenes out "
@@ -99,7 +102,7 @@ def read_values(path: Path) -> npt.NDArray[Any]:
     if path.suffix.lower() in LOSSY:
         raise InputError(f"{path}: is a JPEG, whose colours are only near to what was saved: keep labels as PNG")
     try:
-        with Pillow.open(path) as image:
+        with Pillow.open(path, formats=FORMATS) as image:
             if image.mode == "P":
                 return _indices_or_colours(image)
             if image.mode == "1":

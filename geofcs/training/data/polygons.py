@@ -8,11 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import geopandas as gpd
 import numpy as np
 import numpy.typing as npt
-import pyogrio
-import pyogrio.errors
 import pyproj
 import rasterio.features
 import shapely
@@ -22,8 +19,12 @@ from rasterio.windows import Window
 from geofcs.classes import BINARY, NO_CHANGE, ClassScheme
 from geofcs.errors import InputError
 from geofcs.grid import Grid, applied
-from geofcs.scene.vectors import local_vector
+from geofcs.scene.shapes import Shapes
+from geofcs.scene.vectors import read_shapes
 from geofcs.training.data.codes import Codes, Layers
+
+COLUMNS = ("code", "from_class", "to_class")
+POLYGONS = (shapely.GeometryType.POLYGON, shapely.GeometryType.MULTIPOLYGON)
 
 VECTOR_SUFFIXES = frozenset({".gpkg", ".geojson", ".fgb", ".shp", ".parquet"})
 
@@ -65,57 +66,42 @@ class _PolygonLayers:
 
 
 def polygon_truth(path: Path, grid: Grid, scheme: ClassScheme | None) -> PolygonTruth:
-    table = _in_grid_crs(path, _read_table(path), grid)
-    classes = BINARY if scheme is None or not _has_classes(table) else scheme
-    codes = _codes_of(path, table, classes)
-    back = ~grid.transform
-    shapes = shapely.transform(table.geometry.to_numpy(), lambda points: np.column_stack(applied(back, *points.T)))
+    found = read_shapes(str(path), COLUMNS)
+    if not np.isin(shapely.get_type_id(found.geometries), POLYGONS).all():
+        raise InputError(f"{path}: holds other things than polygons: leave them out")
+    classes = BINARY if scheme is None or not _has_classes(found) else scheme
+    codes = _codes_of(path, found, classes)
+    back, placed = ~grid.transform, _in_grid_crs(path, found, grid)
+    shapes = shapely.transform(placed, lambda points: np.column_stack(applied(back, *points.T)))
     return PolygonTruth(tuple(shapely.to_wkb(shapes)), tuple(codes), classes)
 
 
-def _read_table(named: Path) -> gpd.GeoDataFrame:
-    with local_vector(str(named)) as path:
-        return _table_in(path)
+def _in_grid_crs(path: Path, found: Shapes, grid: Grid) -> npt.NDArray[np.object_]:
+    if found.crs is None or grid.crs is None:
+        if found.crs is not None:
+            raise InputError(f"{path}: has a CRS, but the scenes have none: give polygons in pixels, without CRS")
+        return found.geometries
+    target = pyproj.CRS.from_wkt(grid.crs.to_wkt())
+    if found.crs.equals(target, ignore_axis_order=True):
+        return found.geometries
+    move = pyproj.Transformer.from_crs(found.crs, target, always_xy=True)
+    moved = shapely.transform(found.geometries, lambda points: np.column_stack(move.transform(*points.T)))
+    return np.asarray(moved, object)
 
 
-def _table_in(path: Path) -> gpd.GeoDataFrame:
-    try:
-        table = gpd.read_parquet(path) if path.suffix == ".parquet" else gpd.read_file(path, layer=_layer_of(path))
-    except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read as polygons ({' '.join(str(error).split())})") from error
-    table = table[table.geometry.notna() & ~table.geometry.is_empty]
-    if not table.geom_type.isin(["Polygon", "MultiPolygon"]).all():
-        raise InputError(f"{path}: holds other things than polygons: leave them out")
-    return table
+def _has_classes(found: Shapes) -> bool:
+    return "code" in found.columns or {"from_class", "to_class"} <= set(found.columns)
 
 
-def _layer_of(path: Path) -> str:
-    """The first layer with geometries; a GeoPackage of ours holds tables beside it."""
-    layers = pyogrio.list_layers(path)
-    return str(next((name for name, kind in layers if kind is not None), layers[0][0]))
-
-
-def _in_grid_crs(path: Path, table: gpd.GeoDataFrame, grid: Grid) -> gpd.GeoDataFrame:
-    if table.crs is None or grid.crs is None:
-        if table.crs is not None:
-            raise InputError(f"{path}: has a CRS, but the scenes have none")
-        return table
-    return table.to_crs(pyproj.CRS.from_wkt(grid.crs.to_wkt()))
-
-
-def _has_classes(table: gpd.GeoDataFrame) -> bool:
-    return "code" in table or {"from_class", "to_class"} <= set(table.columns)
-
-
-def _codes_of(path: Path, table: gpd.GeoDataFrame, scheme: ClassScheme) -> list[int]:
+def _codes_of(path: Path, found: Shapes, scheme: ClassScheme) -> list[int]:
     """The from-to code of each polygon; names come before numbers, which other class schemes use too."""
     if scheme.is_binary:
-        return [1] * len(table)
-    if not {"from_class", "to_class"} <= set(table.columns):
-        return [_checked_code(path, value, scheme) for value in table["code"]]
+        return [1] * len(found.geometries)
+    if not {"from_class", "to_class"} <= set(found.columns):
+        return [_checked_code(path, value, scheme) for value in found.columns["code"]]
     ids = {cover.name: number for number, cover in enumerate(scheme.land_covers, 1)}
     codes = []
-    for before, after in zip(table["from_class"], table["to_class"], strict=True):
+    for before, after in zip(found.columns["from_class"], found.columns["to_class"], strict=True):
         for name in (before, after):
             if name not in ids:
                 raise InputError(f"{path}: {name!r} is no class of {scheme.name}; these are {', '.join(ids)}")
@@ -124,7 +110,8 @@ def _codes_of(path: Path, table: gpd.GeoDataFrame, scheme: ClassScheme) -> list[
 
 
 def _checked_code(path: Path, value: Any, scheme: ClassScheme) -> int:
-    if not 0 <= value <= len(scheme.transitions) or value != int(value):
+    is_number = isinstance(value, int | float)
+    if not is_number or not 0 <= value <= len(scheme.transitions) or value != int(value):
         raise InputError(
             f"{path}: {value} is no from-to code of {scheme.name}; these are 0 to {len(scheme.transitions)}"
         )
