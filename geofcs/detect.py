@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from geofcs.blocks import BlockJob
 from geofcs.errors import IncompleteError
 from geofcs.journal import Journal
-from geofcs.listener import Listener, Stop, StoppableListener, never
+from geofcs.listener import Listener, Stop, never, stoppable
 from geofcs.lock import Lock, locked
 from geofcs.plan import DetectPlan, DetectRequest, make_plan
 from geofcs.remote import parse_address
@@ -32,7 +32,7 @@ def detect(request: DetectRequest, listener: Listener, stop: Stop = never) -> di
     that did not stand there before, and the same request goes on from what was finished.
     """
     clock = Clock()
-    listener = StoppableListener(listener, stop)
+    listener = stoppable(listener, stop)
     with free_output(request) as (journal, lock), site_of(request.scheduler, listener) as site:
         with clock.stage("plan"):
             plan = make_plan(request, site)

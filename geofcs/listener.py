@@ -33,26 +33,32 @@ def never() -> bool:
     return False
 
 
-class StoppableListener:
-    """Passes everything on, and ends the run at the next sign of life once it is to stop."""
+class CheckedListener:
+    """Passes everything on, and at each sign of life has a look at whether the run may go on: `check` raises if not."""
 
-    def __init__(self, listener: Listener, stop: Stop) -> None:
-        self._listener, self._stop = listener, stop
+    def __init__(self, listener: Listener, check: Callable[[], None]) -> None:
+        self._listener, self._check = listener, check
 
     def note(self, sentence: str) -> None:
         """Pass it on."""
         self._listener.note(sentence)
 
     def stage(self, name: str, total: int, unit: str, pixels_per_unit: float) -> None:
-        """Pass it on, unless the run is to stop."""
+        """Pass it on, unless the run is to end."""
         self._check()
         self._listener.stage(name, total, unit, pixels_per_unit)
 
     def advance(self, units: int) -> None:
-        """Pass it on, and stop if that is wished."""
+        """Pass it on, and end the run if it is to end."""
         self._listener.advance(units)
         self._check()
 
-    def _check(self) -> None:
-        if self._stop():
+
+def stoppable(listener: Listener, stop: Stop) -> CheckedListener:
+    """A listener that ends the run with `StoppedError` once it is to stop."""
+
+    def check() -> None:
+        if stop():
             raise StoppedError("stopped as asked")
+
+    return CheckedListener(listener, check)

@@ -96,8 +96,7 @@ def locked(out: Path) -> Iterator[Lock]:
         lock = _acquire(out)
     except OSError as error:
         raise OutputError(
-            f"{out}: nothing can be written beside it ({error.strerror or error}): make room, or write elsewhere "
-            "with -o"
+            f"{out}: nothing can be written beside it ({error.strerror or error}): make room, or name another output"
         ) from error
     try:
         yield lock
@@ -200,7 +199,7 @@ def _is_alive(owner: Owner) -> bool:
 
 def _refusal(out: Path, owner: Owner | None) -> OutputError:
     who = "another run" if owner is None else f"process {owner.pid} on {owner.host}, since {owner.since},"
-    return OutputError(f"{out}: {who} is writing there: wait for it to end, or write elsewhere with -o")
+    return OutputError(f"{out}: {who} is writing there: wait for it to end, or name another output")
 
 
 def _clear_candidates(path: Path) -> None:

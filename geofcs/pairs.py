@@ -11,7 +11,7 @@ from geofcs.blocks import BlockJob
 from geofcs.detect import check_complete, free_output, inputs_of
 from geofcs.errors import GeofcsError, LostGpuError, StalledError, StoppedError
 from geofcs.journal import RUN_FILE, Journal
-from geofcs.listener import Listener, Stop, StoppableListener
+from geofcs.listener import Listener, Stop, stoppable
 from geofcs.listing import Row, refuse
 from geofcs.plan import DetectPlan, DetectRequest, make_plan
 from geofcs.records import fingerprint, read_sealed
@@ -57,7 +57,7 @@ def detect_pairs(rows: Sequence[Row], listing: Path, listener: Listener, stop: S
     Raises `StoppedError` soon after `stop` has said yes, and `StalledError` and `LostGpuError`: what hangs would keep
     workers from the rows that are left, and nothing can be computed on a GPU that is lost to this process.
     """
-    listener = StoppableListener(listener, stop)
+    listener = stoppable(listener, stop)
     with site_of(rows[0].request.scheduler, listener) as site:
         planned = _all_planned(rows, listing, site)
         results = [PairResult(each.row) for each in planned if each.is_finished]

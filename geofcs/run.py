@@ -16,7 +16,7 @@ from geofcs.blocks import BlockCounts, BlockJob, give_up, oddities_of
 from geofcs.errors import ComputeError, InputError
 from geofcs.journal import Journal, as_output_error
 from geofcs.libraries import loading
-from geofcs.listener import Listener
+from geofcs.listener import CheckedListener, Listener
 from geofcs.lock import Lock
 from geofcs.meanwhile import MadeMeanwhile, making_meanwhile
 from geofcs.model.shipped import said_of_shipped
@@ -26,7 +26,7 @@ from geofcs.plan import DetectPlan, DetectRequest
 from geofcs.product import Product, products_of
 from geofcs.records import fingerprint, lasting
 from geofcs.schedule.outcome import Outcome
-from geofcs.space import Space
+from geofcs.space import NowAndThen, Space
 from geofcs.strips import Strip, strips_of
 from geofcs.tiles import Block
 from geofcs.vector.counts import PolygonCounts
@@ -101,7 +101,7 @@ def _computed(run: Run, space: Space) -> dict[str, Any]:
     """Make every product that is not finished; returns what run.json says, the outputs aside."""
     with _making(run) as making:
         with run.clock.stage("tiles"):
-            counts, oddities = _compute_strips(run, making)
+            counts, oddities = _compute_strips(run, making, space)
             run.plan.pair.check_unchanged()
         with run.clock.stage("rasters"):
             space.check_rasters()
@@ -166,12 +166,13 @@ def _tell(run: Run, of_space: str) -> None:
     )
 
 
-def _compute_strips(run: Run, making: Making | MadeMeanwhile) -> tuple[BlockCounts, Oddities]:
+def _compute_strips(run: Run, making: Making | MadeMeanwhile, space: Space) -> tuple[BlockCounts, Oddities]:
+    """Compute what strips are missing; ends as soon as the disk has no room for what is to be made of them."""
     plan, listener, blocks = run.plan, run.listener, run.plan.blocks
     tiles = sum(plan.lattice.tiles_to_compute(block) for block in blocks)
     listener.stage("tiles", tiles, "tiles", run.pixels / tiles)
     job = plan.job(run.journal.strips(plan.as_json()))
-    done = run.compute(job, blocks, listener)
+    done = run.compute(job, blocks, CheckedListener(listener, NowAndThen(space.check_rasters)))
     counts = BlockCounts.total([*done.counts, *_given_up(plan, job, done.lost, listener)])
     if counts.tiles_scored == 0 and counts.strips_kept == 0 and not done.lost:
         making.abandon()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +23,13 @@ attributes included; larger ones have more corners, but there are fewer of them.
 
 RUN_PER_STRIPS = 6
 """A whole run against its strips: they are kept while rasters, their overviews and polygons are made of them."""
+
+
+SECONDS_BETWEEN_LOOKS = 1.0
+"""At what is free, while a run goes on."""
+
+MOST_OF_THE_TIME = 0.01
+"""What looking may take of it: to ask a network for the sizes of thousands of strips takes seconds."""
 
 
 @dataclass(frozen=True)
@@ -60,11 +68,17 @@ class Space:
         return f"{told(self.at_most)} of disk at worst, {told(free)} free{short}"
 
     def check_rasters(self) -> None:
-        """Raise `OutputError` where the rasters have less room than the strips took: they hold the same pixels."""
-        strips = sum(path.stat().st_size for path in self.staging.glob("strips/*/*.tif"))
-        rasters = sum(path.stat().st_size for path in self.staging.glob("*.tif"))
-        if free_bytes(self.staging) + rasters < strips:
-            raise OutputError(f"{self.staging}: no room for the rasters: free some and give the same command again")
+        """Raise `OutputError` where the rasters have less room than the strips took so far, or than the least.
+
+        They hold the same pixels, once as loose tiles and once as files: one of the two is there at most.
+        """
+        rasters = _bytes(self.staging.glob("*.tif"))
+        missing = max(_bytes(self._strips()), self.at_least) - rasters - free_bytes(self.staging)
+        if missing > 0:
+            raise OutputError(
+                f"{self.staging}: no room for the rasters, {told(missing)} missing at least: free some space and give "
+                "the same command again"
+            )
 
     @contextmanager
     def explained(self) -> Iterator[None]:
@@ -76,15 +90,43 @@ class Space:
 
     def _needed(self) -> str:
         """What is still needed, by what the finished strips took and at worst."""
-        done = [path.stat().st_size for path in self.staging.glob("strips/*/*.tif")]
+        done = [path.stat().st_size for path in self._strips()]
         worst = f"{told(max(0, self.at_most - self._used()))} more needed at worst"
         if not done:
             return worst
         about = sum(done) * self.pieces / len(done) * RUN_PER_STRIPS - self._used()
         return f"about {told(max(int(about), self.at_least))} more needed going by what is finished, {worst}"
 
+    def _strips(self) -> Iterator[Path]:
+        """Those that are finished."""
+        return self.staging.glob("strips/*/*.tif")
+
     def _used(self) -> int:
-        return sum(path.stat().st_size for path in self.staging.rglob("*") if path.is_file())
+        return _bytes(path for path in self.staging.rglob("*") if path.is_file())
+
+
+class NowAndThen:
+    """Has a look, but no more often than once a second, and rather seldom where looking takes long."""
+
+    def __init__(self, look: Callable[[], None]) -> None:
+        self._look, self._next = look, time.monotonic()
+
+    def __call__(self) -> None:
+        """Look, if it is time."""
+        began = time.monotonic()
+        if began >= self._next:
+            self._look()
+            took = time.monotonic() - began
+            self._next = began + max(SECONDS_BETWEEN_LOOKS, took / MOST_OF_THE_TIME)
+
+
+def _bytes(files: Iterable[Path]) -> int:
+    """What files take; workers that were left to themselves may still delete some."""
+    total = 0
+    for path in files:
+        with suppress(FileNotFoundError):
+            total += path.stat().st_size
+    return total
 
 
 def check_room(folder: Path, needed: int, what: str) -> None:

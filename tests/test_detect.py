@@ -266,7 +266,7 @@ def test_a_second_run_on_an_output_is_refused_and_named_the_first(material: Mate
     first.kill()
     first.wait()
     assert second.returncode == OutputError.exit_code
-    assert re.fullmatch(rf"geofcs: .*out: process {first.pid} on .*: wait for it to end, or .* -o\n", second.stderr)
+    assert re.fullmatch(rf"geofcs: .*out: process {first.pid} on .*: wait for it to end, or name .*\n", second.stderr)
 
 
 def test_rasters_that_were_finished_are_not_made_again(
@@ -280,6 +280,26 @@ def test_rasters_that_were_finished_are_not_made_again(
     monkeypatch.setattr("geofcs.pyramid.Pyramid.write", failing)
     detect(request, Silent())
     assert raster_hashes(tmp_path / "out") == raster_hashes(undisturbed_small)
+
+
+def test_a_disk_that_is_full_before_the_last_tile_ends_the_run_and_finished_strips_are_kept(
+    small: Material, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever looks only after the last tile finds room again."""
+    request, strips = small.request(tmp_path / "out", tile=32, overlap=8), tmp_path / "out.partial" / "strips"
+    listener = Silent()
+
+    def free(_folder: Path) -> int:
+        return 0 if listener.done < listener.total and any(strips.rglob("*.tif")) else 2**40
+
+    with monkeypatch.context() as disk:
+        disk.setattr("geofcs.schedule.task.SECONDS_BETWEEN_NEWS", 0.0)
+        disk.setattr("geofcs.space.SECONDS_BETWEEN_LOOKS", 0.0)
+        disk.setattr("geofcs.space.free_bytes", free)
+        wanted = r"no room for the rasters, .* missing at least: free some .* command again \(.* free, about .* needed"
+        with pytest.raises(OutputError, match=wanted):
+            detect(request, listener)
+    assert detect(request, Silent())["counts"]["strips_kept"] > 0
 
 
 def failing(*_arguments: object, **_options: object) -> None:

@@ -16,7 +16,7 @@ PACKAGE = Path(__file__).parent.parent / "geofcs"
 LAYERS = [
     {"errors"},
     {"durable", "lock", "space", "listener", "heap", "noise", "libraries"},
-    {"classes", "grid", "tiles", "tiff", "cog", "gdal", "geopackage", "records", "breakdown", "report"},
+    {"classes", "grid", "tiles", "tiff", "cog", "gdal", "geopackage", "records", "breakdown", "report", "staging"},
     {"remote"},
     {"scene", "strips", "overviews", "vector", "synthetic"},
     {"storage", "model", "mosaic"},

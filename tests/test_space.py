@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections import namedtuple
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 
 from geofcs import space
 from geofcs.errors import OutputError, VerificationError
-from geofcs.space import Space, told
+from geofcs.space import NowAndThen, Space, told
 
 MIB = 2**20
 Usage = namedtuple("Usage", "total used free")
@@ -48,6 +49,52 @@ def test_what_lies_there_already_need_not_be_free(needed: Space, monkeypatch: py
     (folder / "0.tif").write_bytes(bytes(needed.at_least))
     leave(monkeypatch, 0)
     needed.check()
+
+
+def test_rasters_have_to_have_the_room_that_strips_took_so_far_and_the_line_says_what_is_missing(
+    needed: Space, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = needed.staging / "strips" / "plan"
+    folder.mkdir(parents=True)
+    for number in range(2):
+        (folder / f"{number}.tif").write_bytes(bytes(3 * MIB))
+        leave(monkeypatch, (number + 1) * 3 * MIB)
+        needed.check_rasters()
+    (folder / "2.tif").write_bytes(bytes(3 * MIB))
+    with pytest.raises(
+        OutputError, match=r"out.partial: no room for the rasters, 3.0 MiB missing at least: free some "
+    ):
+        needed.check_rasters()
+    (needed.staging / "change.tif").write_bytes(bytes(3 * MIB))
+    needed.check_rasters()
+
+
+def test_rasters_have_to_have_the_least_room_that_they_take_before_there_is_a_strip(
+    needed: Space, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leave(monkeypatch, needed.at_least)
+    needed.check_rasters()
+    leave(monkeypatch, needed.at_least - 1)
+    with pytest.raises(OutputError, match="1 bytes missing"):
+        needed.check_rasters()
+
+
+def test_looks_are_a_second_apart_and_take_no_more_than_a_hundredth_of_the_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now, looks = 0.0, []
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+
+    def look() -> None:
+        nonlocal now
+        looks.append(now)
+        now += 0.25 if len(looks) == 3 else 0.0
+
+    occasionally = NowAndThen(look)
+    while now < 40:
+        occasionally()
+        now += 0.25
+    assert looks == [0, 1, 2, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39]
 
 
 def test_a_failure_to_write_tells_what_is_free_and_what_is_needed(

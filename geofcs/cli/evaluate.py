@@ -148,7 +148,8 @@ def _run(
     """Measure into a folder that gets its name once everything is in it, and print the numbers."""
     from geofcs.cli.progress import listener_for
     from geofcs.evaluation.report import Report
-    from geofcs.evaluation.write import staged, write_comparison, write_report
+    from geofcs.evaluation.write import write_comparison, write_report
+    from geofcs.staging import staged
 
     with staged(out, overwrite=overwrite) as folder, listener_for(quiet=quiet, as_json=False) as listener:
         found = measure(folder, listener)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -50,9 +51,9 @@ def import_(
     from geofcs.model.published import import_published
 
     scheme = None if classes is None else scheme_named(classes)
-    if out.exists() and (not overwrite or out.samefile(path)):
-        raise OutputError(f"{out}: exists; choose another name or, if it is not the input, --overwrite it")
-    _print(out, import_published(path, out, scheme, tile, torch.float16 if half else torch.float32))
+    with _free(out, path, overwrite=overwrite):
+        info = import_published(path, out, scheme, tile, torch.float16 if half else torch.float32)
+    _print(out, info)
 
 
 @app.command()
@@ -67,9 +68,20 @@ def export(
     """
     from geofcs.model.published import export_published
 
-    if out.exists() and (not overwrite or out.samefile(path)):
-        raise OutputError(f"{out}: exists; choose another name or, if it is not the input, --overwrite it")
-    _print(path, export_published(path, out))
+    with _free(out, path, overwrite=overwrite):
+        info = export_published(path, out)
+    _print(path, info)
+
+
+@contextmanager
+def _free(out: Path, path: Path, *, overwrite: bool) -> Iterator[None]:
+    """A name that nothing has which must not be replaced, and under which nobody else writes meanwhile."""
+    from geofcs.lock import locked
+
+    with locked(out.absolute()):
+        if out.exists() and (not overwrite or out.samefile(path)):
+            raise OutputError(f"{out}: exists; choose another name or, if it is not the input, --overwrite it")
+        yield
 
 
 @app.command()

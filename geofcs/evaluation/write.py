@@ -1,13 +1,10 @@
-"""An evaluation's folder: tables, matrices and pictures, under its name once all are complete."""
+"""What an evaluation leaves in its folder: tables, matrices and pictures."""
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
-from geofcs.errors import OutputError
 from geofcs.evaluation import comparison_tables
 from geofcs.evaluation.comparison import Comparison
 from geofcs.evaluation.comparison_figure import comparison_figure
@@ -23,28 +20,6 @@ COMPARISONS: dict[str, Callable[[Comparison], str]] = {
     "comparison.csv": comparison_tables.as_csv,
     "comparison.json": comparison_tables.as_json,
 }
-
-
-@contextmanager
-def staged(out: Path, *, overwrite: bool) -> Iterator[Path]:
-    """A folder to write into, which becomes `out` if nothing fails, and goes if something does.
-
-    Raises `OutputError` where `out` exists and is not to be replaced, or cannot be written.
-    """
-    if out.exists() and not overwrite:
-        raise OutputError(f"{out}: exists: choose another folder with -o, or --overwrite it")
-    staging = out.with_name(f"{out.name}.partial")
-    try:
-        shutil.rmtree(staging, ignore_errors=True)
-        staging.mkdir(parents=True)
-        yield staging
-        if out.exists():
-            shutil.rmtree(out)
-        staging.rename(out)
-    except OSError as error:
-        raise OutputError(f"{out}: cannot be written: {error.strerror or error}") from error
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
 
 
 def write_report(folder: Path, report: Report) -> None:

@@ -6,7 +6,6 @@ them but for the dead `*.cross_attn.*` of Mamba-FCS and the classifiers of encod
 
 from __future__ import annotations
 
-import os
 import pickle
 import struct
 import warnings
@@ -19,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from geofcs.classes import ClassScheme
+from geofcs.durable import written_whole
 from geofcs.errors import InputError, OutputError, UsageError
 from geofcs.model.build import model_of, without_memory
 from geofcs.model.config import AnyEncoderConfig, ChangeConfig, EncoderConfig, ResNetConfig
@@ -142,14 +142,11 @@ def export_published(path: Path, out: Path) -> WeightsInfo:
     Raises `InputError` for a file that is no model's, `OutputError` where nothing can be written.
     """
     loaded = load_weights(path)
-    unfinished = out.with_name(f".{out.name}.{os.getpid()}.unfinished")
     try:
-        torch.save(published_tensors(loaded.model, loaded.info.classes), unfinished)
-        unfinished.replace(out)
+        with written_whole(out) as unfinished:
+            torch.save(published_tensors(loaded.model, loaded.info.classes), unfinished)
     except (OSError, RuntimeError) as error:  # torch's writer of files raises the second
         raise OutputError(f"{out}: cannot be written: {error}") from error
-    finally:
-        unfinished.unlink(missing_ok=True)
     return loaded.info
 
 

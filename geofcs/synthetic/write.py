@@ -23,6 +23,7 @@ from geofcs.classes import CLASSES_TAG, ClassScheme, scheme_to_json
 from geofcs.durable import rename_synced
 from geofcs.errors import InputError, OutputError
 from geofcs.gdal import gdal_settings, write_category_names
+from geofcs.lock import locked
 from geofcs.synthetic.noise import key_of
 from geofcs.synthetic.parameters import SceneParameters
 from geofcs.synthetic.scene import ScenePixels, scene_pixels
@@ -75,15 +76,35 @@ def write_scenes(
 
     Neither `block`, the side in pixels of what is computed at once, nor `threads` (default: the cores, at most 4)
     changes a byte. `progress` is told of pixels done. Files appear under their names only when all are complete. Raises
-    `OutputError` where they exist, unless `overwrite`, or cannot be written.
+    `OutputError` where they exist, unless `overwrite`, are being written by another process, or cannot be written.
     """
     if block < 1:
         raise InputError(f"blocks of {block} pixels cannot be computed; use 1 or more, usually 1024")
     paths = [folder / name for name in FILES]
-    _make_room(folder, paths, overwrite)
+    with locked(paths[-1]):
+        _check_free(folder, paths, overwrite)
+        _write_files(folder, paths, parameters, extent, block, threads or min(os.cpu_count() or 1, 4), progress)
+    return paths[0], paths[1], paths[2]
+
+
+def _check_free(folder: Path, paths: list[Path], overwrite: bool) -> None:
+    there = [path.name for path in paths if path.exists()]
+    if there and not overwrite:
+        raise OutputError(f"{folder}: already holds {', '.join(there)}; choose another folder or give --overwrite")
+
+
+def _write_files(
+    folder: Path,
+    paths: list[Path],
+    parameters: SceneParameters,
+    extent: Extent,
+    block: int,
+    threads: int,
+    progress: Callable[[int], None],
+) -> None:
     partial = [path.with_name(f"{path.name}.partial") for path in paths]
     try:
-        _write(partial, parameters, extent, block, threads or min(os.cpu_count() or 1, 4), progress)
+        _write(partial, parameters, extent, block, threads, progress)
         for source, path in zip(partial, paths, strict=True):
             for ending in SIDE_FILES:
                 path.with_name(f"{path.name}{ending}").unlink(missing_ok=True)
@@ -96,19 +117,6 @@ def write_scenes(
     finally:
         for path in partial:
             path.unlink(missing_ok=True)
-    return paths[0], paths[1], paths[2]
-
-
-def _make_room(folder: Path, paths: list[Path], overwrite: bool) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{folder}: cannot make this folder: {error.strerror}; choose another") from error
-    if not os.access(folder, os.W_OK):
-        raise OutputError(f"{folder}: cannot write into this folder; choose another")
-    there = [path.name for path in paths if path.exists()]
-    if there and not overwrite:
-        raise OutputError(f"{folder}: already holds {', '.join(there)}; choose another folder or give --overwrite")
 
 
 def _write(

@@ -11,6 +11,7 @@ import pandas as pd
 
 from geofcs.classes import ClassScheme
 from geofcs.errors import InputError, OutputError
+from geofcs.lock import locked
 from geofcs.vector.areas import PixelAreas
 from geofcs.vector.check import LAYER
 from geofcs.vector.counts import PolygonCounts
@@ -56,9 +57,11 @@ def polygonize(
     Blocks of `block` pixels a side are looked at at once by each of `threads` threads; neither changes anything in the
     features. `progress` is told of pixels done. Without a CRS areas are null.
 
-    Raises a `GeofcsError` of every kind but compute; then `out` is what it was before.
+    Raises a `GeofcsError` of every kind but compute, also where another process writes `out`; then `out` is what it was
+    before.
     """
-    with open_source(change, probability, scheme, threads) as source:
+    check_target(out, overwrite)
+    with locked(out), open_source(change, probability, scheme, threads) as source:
         return polygons_of(
             source, out, _date_of(change), min_area=min_area, max_polygons=max_polygons, date_t1=date_t1,
             date_t2=date_t2, block=block, threads=threads, overwrite=overwrite, progress=progress,
@@ -79,7 +82,10 @@ def polygons_of(
     overwrite: bool = True,
     progress: Callable[[int], None] | None = None,
 ) -> PolygonCounts:
-    """The same from a source that many threads may read; `date` (ISO 8601) is what the file says of its making."""
+    """The same from a source that many threads may read, in a folder that is locked already.
+
+    `date` (ISO 8601) is what the file says of its making.
+    """
     with ordered_map(threads) as in_order:
         check_target(out, overwrite)
         areas = PixelAreas.of(source.grid)

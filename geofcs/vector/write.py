@@ -71,7 +71,7 @@ def write_features(out: Path, batches: Iterable[pa.RecordBatch], tables: Tables,
 
 @contextmanager
 def _working_folder(out: Path) -> Iterator[Path]:
-    """A folder beside `out` that is gone in the end; what a killed run left there goes first."""
+    """A folder beside `out` that is gone in the end; what a killed run left there goes first: there is a lock on it."""
     folder = out.parent / f".{out.name}.partial"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()

@@ -10,6 +10,7 @@ import torch
 
 from geofcs.classes import LANDSAT, SECOND
 from geofcs.cli import main
+from geofcs.lock import locked
 from geofcs.model.build import build
 from geofcs.model.names import published_name, published_shapes
 from geofcs.model.sizes import pico
@@ -65,6 +66,16 @@ def test_an_existing_output_is_kept_unless_told_otherwise(
     assert run(monkeypatch, "import", checkpoint, "--classes", "landsat", "-o", out, "--overwrite") == 0
     assert load_weights(out).info.classes == LANDSAT
     assert run(monkeypatch, "import", checkpoint, "--classes", "landsat", "-o", checkpoint, "--overwrite") == 5
+
+
+def test_an_output_that_another_process_writes_is_left_to_it(
+    checkpoint: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = checkpoint.with_name("x.safetensors")
+    with locked(out):
+        for command in ("import", "export"):
+            assert run(monkeypatch, command, checkpoint, "-o", out) == 5
+            assert "is writing there: wait for it to end" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("arguments", "code"), [((), 2), (("--classes", "second"), 3), (("--classes", "mars"), 3)])

@@ -15,7 +15,6 @@ from typer.testing import CliRunner
 
 from geofcs.classes import IGNORE, SECOND
 from geofcs.cli.app import app
-from geofcs.errors import OutputError
 from geofcs.evaluation.panels import (
     ERRORS,
     FALSE,
@@ -28,7 +27,6 @@ from geofcs.evaluation.panels import (
     painted,
     panel_figure,
 )  # fmt: skip
-from geofcs.evaluation.write import staged
 from geofcs.model.maps import Maps
 from geofcs.training.data import Sample
 from tests.training.folders import made
@@ -75,18 +73,6 @@ def test_per_class_and_per_transition_rows_are_named(written: Path) -> None:
     rows = list(csv.DictReader((written / "metrics.csv").read_text().splitlines()))
     assert {"building", "no change"} <= {row["class"] for row in rows if row["protocol"] == "per-date"}
     assert any(" -> " in row["class"] for row in rows if row["protocol"] == "from-to")
-
-
-def test_an_existing_folder_is_kept_unless_it_is_to_be_replaced(tmp_path: Path) -> None:
-    (tmp_path / "out").mkdir()
-    with pytest.raises(OutputError, match="--overwrite"), staged(tmp_path / "out", overwrite=False):
-        pass
-    with pytest.raises(ZeroDivisionError), staged(tmp_path / "out", overwrite=True):
-        raise ZeroDivisionError
-    assert [path.name for path in tmp_path.iterdir()] == ["out"]
-    with staged(tmp_path / "out", overwrite=True) as folder:
-        (folder / "x").touch()
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["x"]
 
 
 def test_a_missing_dataset_is_one_line_and_leaves_nothing(tmp_path: Path, weights: Weights) -> None:

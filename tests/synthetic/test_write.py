@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from geofcs.classes import CLASSES_TAG, SCHEMES, SECOND, scheme_from_json
 from geofcs.cli.app import app
 from geofcs.errors import InputError, OutputError
+from geofcs.lock import locked
 from geofcs.synthetic import SceneParameters, scene_pixels
 from geofcs.synthetic.write import FILES, Extent, extent_of, write_scenes
 
@@ -103,6 +104,14 @@ def test_scenes_that_exist_are_kept_unless_told_otherwise(tmp_path: Path) -> Non
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*FILES, "change.tif.aux.xml"])
 
 
+def test_scenes_that_another_process_writes_are_left_to_it(tmp_path: Path) -> None:
+    with locked(tmp_path / "change.tif"):
+        (tmp_path / "t1.tif.partial").write_text("theirs")
+        with pytest.raises(OutputError, match="is writing there: wait for it to end"):
+            write_scenes(tmp_path, SceneParameters(), Extent(30, 30))
+        assert (tmp_path / "t1.tif.partial").read_text() == "theirs"
+
+
 def test_a_failure_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "t1.tif").write_text("mine")
 
@@ -118,7 +127,7 @@ def test_a_failure_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(OutputError, match="cannot make this folder"):
+    with pytest.raises(OutputError, match="nothing can be written beside it"):
         write_scenes(tmp_path / "file", SceneParameters(), Extent(30, 30))
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,6 +12,7 @@ from PIL import Image as Pillow
 
 from geofcs.classes import IGNORE, ClassScheme, scheme_to_json
 from geofcs.errors import OutputError
+from geofcs.staging import staged
 from geofcs.training.data.images import CHANGE_VALUES
 from geofcs.training.data.label_classes import CLASSES_FILE
 from geofcs.training.data.sample import Dataset, Image, Pairs, Sample
@@ -31,28 +31,17 @@ def convert(
 ) -> dict[str, int]:
     """Write a dataset into a new folder; returns the pairs written by split. `left_out` are (split, name).
 
-    Raises `OutputError` where the folder exists or cannot be written, `InputError` for pairs that cannot be read; then
-    nothing is left under its name.
+    Raises `OutputError` where the folder exists, is being written or cannot be, `InputError` for pairs that cannot be
+    read; then nothing is left under its name.
     """
     if out.exists():
         raise OutputError(f"{out}: exists: choose another folder")
-    staging = out.with_name(f"{out.name}.partial")
     skipped = set(left_out)
-    try:
-        shutil.rmtree(staging, ignore_errors=True)
-        staging.mkdir(parents=True)
+    with staged(out, overwrite=False) as folder:
         if not dataset.scheme.is_binary:
-            (staging / CLASSES_FILE).write_text(scheme_to_json(dataset.scheme) + "\n", encoding="utf-8")
+            (folder / CLASSES_FILE).write_text(scheme_to_json(dataset.scheme) + "\n", encoding="utf-8")
         sets = (("train", dataset.train), ("val", dataset.val), ("test", dataset.test))
-        counts = {
-            split: _write_split(staging, split, pairs, dataset.scheme, skipped, progress) for split, pairs in sets
-        }
-        staging.rename(out)
-    except OSError as error:
-        raise OutputError(f"{out}: cannot be written: {error.strerror or error}") from error
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
-    return counts
+        return {split: _write_split(folder, split, pairs, dataset.scheme, skipped, progress) for split, pairs in sets}
 
 
 def _write_split(
