@@ -41,7 +41,7 @@ def wait_among_tiles(marks: Path) -> None:
             wait(marks, lambda: bool(task._deadlines))
         return whole(*arguments)
 
-    ModelScorer.__call__ = score  # type: ignore[method-assign]
+    ModelScorer.__call__ = score  # type: ignore[assignment]
 
 
 def hang(marks: Path) -> None:

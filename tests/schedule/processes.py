@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import random
-import signal
 import subprocess
 import sys
 import threading
@@ -95,11 +93,3 @@ def wait_until(condition: Callable[[], bool], seconds: float = 120) -> None:
     while not condition():
         assert time.monotonic() < until, "waited too long"
         time.sleep(0.02)
-
-
-def kill_one(cluster: ProcessCluster, choose: random.Random) -> None:
-    """SIGKILL to one of the workers that live."""
-    alive = [worker for worker in cluster.workers if worker.poll() is None]
-    victim = choose.choice(alive)
-    victim.send_signal(signal.SIGKILL)
-    victim.wait()

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
+import threading
 import time
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -84,18 +87,51 @@ class DeadlyScorer(PoisonScorer):
 
 @dataclass(frozen=True)
 class WitnessSource(StubScorerSource):
-    """Leaves a file per process in `folder` that says what it found there."""
+    """Leaves files in `folder` that say what it found in its process and thread."""
 
     folder: Path = Path()
 
     def load(self) -> StubScorer:
         found = {
+            "process": os.getpid(),
+            "thread": threading.get_ident(),
             "gpu": os.environ.get("CUDA_VISIBLE_DEVICES"),
             "environment": {name: value for name, value in os.environ.items() if name.endswith("_THREADS")},
-            "threads": torch.get_num_threads(),
+            "threads": threads_of_libraries(),
         }
-        (self.folder / f"{os.getpid()}.json").write_text(json.dumps(found))
+        (self.folder / f"{uuid.uuid4().hex}.json").write_text(json.dumps(found))
         return StubScorer(self.divisor)
+
+    @property
+    def found(self) -> list[dict[str, Any]]:
+        return [json.loads(path.read_text()) for path in self.folder.iterdir()]
+
+
+def threads_of_libraries() -> dict[str, int]:
+    """How many the calling thread's calls of torch, OpenMP and, where torch has it, MKL use."""
+    said = torch.__config__.parallel_info()
+    return {name: int(count) for name, count in re.findall(r"(\w+_(?:num|max)_threads)\(\) : (\d+)", said)}
+
+
+@dataclass(frozen=True)
+class CountedSource(PoisonSource):
+    """The same, and leaves a file in `calls` for each tile that it has scored."""
+
+    calls: Path = Path()
+
+    def load(self) -> StubScorer:
+        return CountedScorer(self)
+
+
+class CountedScorer(PoisonScorer):
+    def __init__(self, source: CountedSource) -> None:
+        super().__init__(source)
+        self._calls = source.calls
+
+    def __call__(self, t1: Tensor, t2: Tensor) -> Scores:
+        scores = super().__call__(t1, t2)
+        (self._calls / uuid.uuid4().hex).touch()
+        return scores
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 import subprocess
 import time
 from collections.abc import Iterator
@@ -13,14 +12,22 @@ from pathlib import Path
 import dask
 import pytest
 
+from geofcs.blocks import BlockJob, run_block
+from geofcs.classes import SECOND
 from geofcs.crew import Crew
 from geofcs.errors import ComputeError, InputError, SourceError, UsageError
 from geofcs.listener import never
+from geofcs.model.build import build
+from geofcs.model.sizes import pico
+from geofcs.model.weights import read_weights_info, save_weights
 from geofcs.schedule.cluster import GPU, joined
 from geofcs.schedule.terms import Terms, differing, objections, terms_for
-from tests.schedule.processes import ProcessCluster, kill_one, process_cluster, when
-from tests.schedule.scorers import SlowSource, WitnessSource
-from tests.stubs import Silent, StubPair, StubReader
+from geofcs.scoring import ModelSource
+from geofcs.tiles import Block
+from tests.schedule import counted_loads
+from tests.schedule.processes import ProcessCluster, process_cluster, when
+from tests.schedule.scorers import CountedSource, SlowSource
+from tests.stubs import Nobody, Silent, StubPair, StubReader
 from tests.test_blocks import mosaic, run, stub_job
 
 CREW = Crew("cluster", 2, 1, 1)
@@ -28,23 +35,39 @@ CREW = Crew("cluster", 2, 1, 1)
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProcessCluster]:
-    """Two workers, one of which says that it has a GPU."""
-    with process_cluster(tmp_path_factory.mktemp("cluster")) as processes:
-        processes.start_worker("--no-nanny", "--resources", f"{GPU}=1")
-        processes.start_worker("--no-nanny")
+    """Two workers, one of which says that it has a GPU; they count the models that they load."""
+    folder = tmp_path_factory.mktemp("cluster")
+    (folder / "loads").mkdir()
+    with process_cluster(folder, LOADS=str(folder / "loads")) as processes:
+        processes.start_worker("--no-nanny", "--resources", f"{GPU}=1", preload=Path(counted_loads.__file__))
+        processes.start_worker("--no-nanny", preload=Path(counted_loads.__file__))
         yield processes
 
 
-def test_what_a_gpu_is_asked_for_runs_where_there_is_one(tmp_path: Path, cluster: ProcessCluster) -> None:
-    (tmp_path / "found").mkdir()
-    job = replace(stub_job(tmp_path / "strips"), scorer=WitnessSource(400, tmp_path / "found"))
-    blocks = job.lattice.blocks(2, 3)
+@pytest.fixture
+def model(tmp_path: Path) -> ModelSource:
+    """A small one."""
+    config, path = pico(classes=SECOND.count, width=4), tmp_path / "w.safetensors"
+    save_weights(path, build(config, 0), config, SECOND, tile=64, trained="not trained")
+    return ModelSource(path, read_weights_info(path).sha256, "cpu", "fp32")
+
+
+def test_what_a_gpu_is_asked_for_runs_where_there_is_one_which_loads_the_model_once(
+    tmp_path: Path, cluster: ProcessCluster, model: ModelSource
+) -> None:
+    """Two pairs of several blocks each."""
+    jobs = [replace(stub_job(tmp_path / name, 150, 150), scorer=model) for name in ("one", "other")]
+    blocks = jobs[0].lattice.blocks(2, 1)
+    assert len(blocks) > 2
     with joined(cluster.address, Silent()) as site:
         site.client.wait_for_workers(2)
         with site.team(CREW, "cuda") as team:
-            team.run(job, blocks, Silent(), never)
-    assert [path.stem for path in (tmp_path / "found").iterdir()] == [str(cluster.workers[0].pid)]
-    assert (mosaic(job, blocks) == run(stub_job(tmp_path / "plain"), 1, 32)).all()
+            for job in jobs:
+                team.run(job, blocks, Silent(), never)
+    loads = [path.name.partition("-")[0] for path in (cluster.folder / "loads").iterdir()]
+    assert loads == [str(cluster.workers[0].pid)]
+    plain = run(replace(stub_job(tmp_path / "plain", 150, 150), scorer=model), 1, 32)
+    assert all((mosaic(job, blocks) == plain).all() for job in jobs)
 
 
 @dataclass(frozen=True)
@@ -75,17 +98,25 @@ def test_workers_that_see_no_scene_are_refused_one_by_one(tmp_path: Path, cluste
     assert not list(job.strips.iterdir())
 
 
-def test_a_killed_worker_changes_no_byte_and_costs_only_its_blocks(tmp_path: Path, cluster: ProcessCluster) -> None:
-    job = replace(stub_job(tmp_path / "strips"), scorer=SlowSource(400, 0.01))
-    listener = Silent()
-    killer = when(lambda: listener.done > 5, lambda: kill_one(cluster, random.Random(1)))
-    blocks = job.lattice.blocks(2, 3)
+def test_a_killed_worker_changes_no_byte_and_costs_only_the_strips_under_way(
+    tmp_path: Path, cluster: ProcessCluster
+) -> None:
+    """Killed at the last tile of the fifth of six rows of a block, which are two strips under way."""
+    for name in ("deaths", "calls"):
+        (tmp_path / name).mkdir()
+    dies_once = CountedSource(400, tmp_path / "deaths", 1, row=220, col=390, calls=tmp_path / "calls")
+    job = replace(stub_job(tmp_path / "strips"), scorer=dies_once)
+    listener, rows = Silent(), job.lattice.rows.count
+    blocks = [Block(0, rows, first, stop) for first, stop in ((0, 3), (3, 5), (5, 8))]
     with joined(cluster.address, Silent()) as site, site.team(CREW, "cpu") as team:
         done = team.run(job, blocks, listener, never)
-    killer.join()
     assert sum(worker.poll() is not None for worker in cluster.workers) == 1
     assert (done.lost, len(done.counts)) == ([], len(blocks))
-    assert listener.done == sum(map(job.lattice.tiles_to_compute, blocks))
+    assert sum(counts.strips_kept for counts in done.counts) == 4
+    tiles = sum(map(job.lattice.tiles_to_compute, blocks))
+    in_a_row = job.lattice.tiles_to_compute(blocks[2]) // rows
+    assert len(list((tmp_path / "calls").iterdir())) == tiles + 2 * in_a_row - 1
+    assert listener.done == tiles
     assert (mosaic(job, blocks) == run(stub_job(tmp_path / "plain"), 1, 32)).all()
     assert not list(job.strips.glob("*.token"))
 
@@ -142,18 +173,32 @@ def test_a_worker_of_another_version_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.long
-def test_a_lost_scheduler_ends_the_run_and_says_how_to_go_on(tmp_path: Path) -> None:
+def test_a_lost_scheduler_ends_the_run_which_another_finishes_to_the_same_bytes(tmp_path: Path) -> None:
     job = replace(stub_job(tmp_path / "strips"), scorer=SlowSource(400, 0.05))
+    plain, blocks = stub_job(tmp_path / "plain"), job.lattice.blocks(1)
     listener = Silent()
     with process_cluster(tmp_path) as processes:
         processes.start_worker("--no-nanny")
-        killer = when(lambda: listener.done > 5, processes.scheduler.kill)
+        killer = when(lambda: listener.done > 12, processes.scheduler.kill)
         began = time.monotonic()
         with pytest.raises(ComputeError, match="connection to the scheduler was lost"):  # noqa: SIM117
             with joined(processes.address, Silent()) as site, site.team(CREW, "cpu") as team:
-                team.run(job, job.lattice.blocks(1), listener, never)
+                team.run(job, blocks, listener, never)
         killer.join()
     assert time.monotonic() - began < 90
+    another = tmp_path / "another"
+    another.mkdir()
+    with process_cluster(another) as processes:
+        processes.start_worker("--no-nanny")
+        with joined(processes.address, Silent()) as site, site.team(CREW, "cpu") as team:
+            done = team.run(job, blocks, Silent(), never)
+    assert 1 <= done.counts[0].strips_kept < job.lattice.rows.count
+    run_block(plain, blocks[0], Nobody())
+    assert strips(job) == strips(plain)
+
+
+def strips(job: BlockJob) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in job.strips.glob("*.tif")}
 
 
 @pytest.mark.long

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,14 +14,20 @@ import numpy as np
 import psutil
 import pytest
 import torch
+from rasterio.env import getenv
 from torch import Tensor
 
 from geofcs.blocks import BlockCounts, BlockJob
 from geofcs.crew import BLOCKS_PER_GPU, Crew
 from geofcs.errors import ComputeError, SourceError, StoppedError
+from geofcs.grid import Grid
 from geofcs.model.interface import Scores
+from geofcs.scene import SceneOptions, ScenePair, plan_pair
+from geofcs.scene.pair import PairReader
 from geofcs.schedule.outcome import Outcome
 from geofcs.schedule.site import local_team
+from geofcs.synthetic import SceneParameters
+from geofcs.synthetic.write import Extent, write_scenes
 from geofcs.tiles import Block
 from tests.schedule.scorers import SlowSource, WitnessSource
 from tests.stubs import Silent, StubPair, StubReader, StubScorer, StubScorerSource
@@ -150,17 +157,50 @@ def test_a_strip_that_takes_too_long_is_left(tmp_path: Path, monkeypatch: pytest
     assert not list(job.strips.iterdir())
 
 
+@dataclass(frozen=True)
+class WatchedPair:
+    """Scenes whose readers leave GDAL's number of threads in `found`."""
+
+    pair: ScenePair
+    found: list[str]
+
+    @property
+    def grid(self) -> Grid:
+        return self.pair.grid
+
+    @contextmanager
+    def open(self) -> Iterator[PairReader]:
+        with self.pair.open() as reader:
+            self.found.append(getenv()["GDAL_NUM_THREADS"])
+            yield reader
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_each_thread_has_its_share_of_threads_of_libraries(tmp_path: Path, count: int) -> None:
+    """Whatever the process has: torch, OpenMP and MKL ask the thread that calls them, GDAL as well."""
+    write_scenes(tmp_path, SceneParameters(seed=3), Extent(300, 64))
+    pair = WatchedPair(plan_pair(str(tmp_path / "t1.tif"), str(tmp_path / "t2.tif"), SceneOptions()), [])
+    (tmp_path / "found").mkdir()
+    witness = WitnessSource(400, tmp_path / "found")
+    job = replace(stub_job(tmp_path / "strips", 300, 64), pair=pair, scorer=witness, threads=count)
+    blocks = job.lattice.blocks(2)
+    run_here(threads(2), job, blocks)
+    assert {count for each in witness.found for count in each["threads"].values()} == {count}
+    assert len({each["thread"] for each in witness.found}) == 2
+    assert pair.found == ["1"] * len(blocks)
+
+
 def test_each_process_has_its_gpu_and_its_share_of_threads(tmp_path: Path) -> None:
     """Devices that do not exist: what is tested is who would get which."""
     (tmp_path / "found").mkdir()
-    job = replace(stub_job(tmp_path / "strips"), threads=2, scorer=WitnessSource(400, tmp_path / "found"))
+    witness = WitnessSource(400, tmp_path / "found")
+    job = replace(stub_job(tmp_path / "strips"), threads=2, scorer=witness)
     crew = Crew("processes", 2, BLOCKS_PER_GPU, 2, ("GPU-a", "GPU-b"))
     blocks = job.lattice.blocks(crew.in_flight, 2)
     done = run_here(crew, job, blocks)
-    found = [json.loads(path.read_text()) for path in (tmp_path / "found").iterdir()]
-    assert sorted(each["gpu"] for each in found) == ["GPU-a", "GPU-b"]
-    for each in found:
-        assert each["threads"] == 2
+    assert sorted({each["process"]: each["gpu"] for each in witness.found}.values()) == ["GPU-a", "GPU-b"]
+    for each in witness.found:
+        assert set(each["threads"].values()) == {2}
         assert each["environment"] == {
             "OMP_NUM_THREADS": "2", "MKL_NUM_THREADS": "2", "OPENBLAS_NUM_THREADS": "2", "GDAL_NUM_THREADS": "1"
         }  # fmt: skip
