@@ -2,25 +2,37 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from geofcs import scoring
 from geofcs.classes import SECOND
-from geofcs.errors import InputError, StoppedError
+from geofcs.errors import (
+    ComputeError,
+    GeofcsError,
+    IncompleteError,
+    InputError,
+    OutputError,
+    SourceError,
+    StoppedError,
+    VerificationError,
+)
 from geofcs.listener import never
-from geofcs.listing import read_pairs
+from geofcs.listing import Row, read_pairs
+from geofcs.lock import locked
 from geofcs.model.build import build
 from geofcs.model.sizes import pico
 from geofcs.model.weights import save_weights
-from geofcs.pairs import detect_pairs, exit_code_of
+from geofcs.pairs import PairResult, detect_pairs, exit_code_of
 from geofcs.plan import DetectRequest
 from geofcs.scene import SceneOptions
 from geofcs.scoring import ModelScorer, ModelSource
 from geofcs.synthetic import SceneParameters
 from geofcs.synthetic.write import Extent, write_scenes
+from tests.commands import Command
 from tests.stubs import Silent
 
 
@@ -32,14 +44,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     config = pico(classes=SECOND.count, width=8)
     save_weights(folder / "w.safetensors", build(config, 0), config, SECOND, tile=64, trained="not trained")
     return folder
-
-
-class Patient(Silent):
-    """Takes a stage that is not told to its end: its pair has failed."""
-
-    def stage(self, name: str, total: int, unit: str, pixels_per_unit: float) -> None:
-        self.done = self.total
-        super().stage(name, total, unit, pixels_per_unit)
 
 
 def template(folder: Path) -> DetectRequest:
@@ -62,8 +66,8 @@ def test_nothing_runs_while_something_is_wrong_with_any_pair(folder: Path, tmp_p
     assert not (folder / "fine.partial").exists()
 
 
-def test_pairs_share_one_model_and_one_that_fails_stops_no_other(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_the_command_loads_one_model_and_a_pair_that_fails_stops_no_other(
+    geofcs: Command, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loaded: list[ModelSource] = []
     load = scoring._load
@@ -76,22 +80,34 @@ def test_pairs_share_one_model_and_one_that_fails_stops_no_other(
     monkeypatch.setattr(scoring, "_loaded", {})
     text = "t1,t2,out\n{0}/t1.tif,{0}/t2.tif,one\n{0}/t1.tif,{0}/t2.tif,two\n{0}/t2.tif,{0}/t1.tif,three\n"
     path = listing(tmp_path, text.format(folder))
-    rows = read_pairs(path, template(folder), None)
-    rows[1] = replace(rows[1], request=replace(rows[1].request, max_polygons=1))  # untrained weights find more
-    results = detect_pairs(rows, path, Patient(), never)
+    command = (
+        *("detect", "--pairs", path, "--weights", folder / "w.safetensors", "--allow-source", folder),
+        *("--tile", 64, "--overlap", 16, "--workers", 1, "--device", "cpu"),
+    )
+    with locked(tmp_path / "two"):
+        said = geofcs(*command)
+    assert said.exit_code == 5
+    assert re.search(r"^geofcs: line 3 \(two\): .*two: process \d+ on ", said.text, re.MULTILINE)
+    assert f"{path}: 2 pair(s) done, 0 finished before, 1 failed" in said.text
+    assert "Traceback" not in said.text
     assert len(loaded) == 1
-    assert [result.error is None for result in results] == [True, False, True]
-    assert exit_code_of(results) == 5
-    assert sorted(each.name for each in tmp_path.iterdir() if each.suffix != ".lock") == [
-        "list.csv", "one", "three", "two.partial"
-    ]  # fmt: skip
-    rows = read_pairs(path, template(folder), None)
-    again = detect_pairs(rows, path, Silent(), never)
-    assert [result.run is not None for result in again] == [False, True, False], "what is finished is left alone"
-    assert exit_code_of(again) == 0
-    changed = [replace(row, request=replace(row.request, threshold=0.4)) for row in rows]
-    with pytest.raises(InputError, match=r"line 2: .*--overwrite"):
-        detect_pairs(changed, path, Silent(), never)
+    assert sorted(each.name for each in tmp_path.iterdir() if each.suffix != ".lock") == ["list.csv", "one", "three"]
+
+    said = geofcs(*command)
+    assert said.exit_code == 0
+    assert f"{path}: 1 pair(s) done, 2 finished before, 0 failed" in said.text
+
+    said = geofcs(*command, "--threshold", 0.4)
+    assert said.exit_code == 3
+    assert re.search(r"nothing was run:\nline 2: .*--overwrite", said.text)
+
+
+@pytest.mark.parametrize(("codes", "worst"), [((0, 0), 0), ((0, 7), 7), ((7, 3), 3), ((5, 4, 0), 5), ((6, 5, 8), 8)])
+def test_the_exit_code_of_a_list_is_its_worst(codes: Sequence[int], worst: int, folder: Path) -> None:
+    kinds = (InputError, SourceError, OutputError, ComputeError, IncompleteError, VerificationError)
+    errors: dict[int, GeofcsError] = {kind.exit_code: kind("") for kind in kinds}
+    row = Row(2, template(folder))
+    assert exit_code_of([PairResult(row, error=errors.get(code)) for code in codes]) == worst
 
 
 def test_a_list_that_is_stopped_stops_as_a_whole(folder: Path, tmp_path: Path) -> None:

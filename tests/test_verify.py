@@ -11,12 +11,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
-from geofcs.cli.app import app
 from geofcs.errors import InputError, VerificationError
 from geofcs.records import describe, sealed, write_json
 from geofcs.verify import Verified, verify
+from tests.commands import Command
 from tests.outputs import write_output
 
 FILES = [
@@ -137,10 +136,16 @@ def test_what_is_no_output_is_refused(tmp_path: Path, name: str) -> None:
         verify(tmp_path / name)
 
 
-def test_the_command_says_in_one_line_what_it_found(out: Path) -> None:
-    said = CliRunner().invoke(app, ["verify", str(out)])
+def test_the_command_says_in_one_line_what_it_found_and_its_exit_code_tells(geofcs: Command, out: Path) -> None:
+    said = geofcs("verify", out)
     assert said.exit_code == 0
-    assert re.fullmatch(r".*out: 9 files, .* polygons: all as written\n", said.output, re.DOTALL)
+    assert re.fullmatch(r".*out: 9 files, .* polygons: all as written\n", said.text, re.DOTALL)
+    damaged = bytearray((out / "change.tif").read_bytes())
+    damaged[len(damaged) // 2] ^= 1
+    (out / "change.tif").write_bytes(damaged)
+    said = geofcs("verify", out)
+    assert said.exit_code == 8
+    assert re.fullmatch(r"geofcs: .*out: change\.tif .*\n", said.text)
 
 
 @pytest.mark.parametrize("name", ["../secret", "/etc/hostname", "below/secret"])
