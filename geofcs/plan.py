@@ -135,7 +135,7 @@ def make_plan(request: DetectRequest, site: Site) -> DetectPlan:
     Raises `InputError` for whatever cannot be worked with.
     """
     if not 0 < request.threshold < 1:
-        raise InputError(f"--threshold {request.threshold}: is a probability between 0 and 1")
+        raise UsageError(f"--threshold {request.threshold}: is no probability: give a number between 0 and 1")
     if request.on_tile_error not in (FAIL, NODATA):
         raise UsageError(f"--on-tile-error {request.on_tile_error}: say {FAIL} or {NODATA}")
     pair = plan_pair(request.t1, request.t2, request.scene)

@@ -94,12 +94,15 @@ def read_checkpoint(path: Path) -> Tensors:
             with torch.serialization.safe_globals(SETTINGS):
                 content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except FileNotFoundError:
-        raise InputError(f"{path}: there is no such file") from None
+        raise InputError(f"{path}: there is no such file: check the path") from None
     except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error}") from error
+        raise InputError(f"{path}: cannot be read ({error.strerror or error}): name a file that may be read") from error
     except UNREADABLE as error:
-        reason = str(error).strip().split("\n")[0]
-        raise InputError(f"{path}: is no checkpoint of tensors alone, and nothing else is loaded: {reason}") from error
+        # What torch says of code in a file is how to run it.
+        raise InputError(
+            f"{path}: is damaged, or no checkpoint of tensors alone, and nothing else is loaded, for it could run "
+            "code: copy it again, or save its state_dict() where it comes from"
+        ) from error
     for wrapper in WRAPPERS:
         if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
             content = content[wrapper]

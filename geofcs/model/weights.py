@@ -234,23 +234,28 @@ def _content_hash(tensors: Mapping[str, Tensor]) -> str:
 @contextmanager
 def _opened(path: Path) -> Iterator[Any]:
     """The file, open for reading; whatever is wrong with it becomes an `InputError`."""
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder: name the .safetensors file in it")
     try:
         with safe_open(path, framework="pt") as file:
             yield file
     except FileNotFoundError:
-        raise InputError(f"{path}: there is no such file") from None
+        raise InputError(f"{path}: there is no such file: check the path") from None
     except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error}") from error
+        raise InputError(f"{path}: cannot be read ({error.strerror or error}): check its permissions") from error
     except SafetensorError as error:
         raise InputError(
-            f"{path}: is not a safetensors file, or is cut short ({error}); "
-            "published .pth files are converted by geofcs weights import"
+            f"{path}: is not a safetensors file, or is cut short ({error}): copy it again; published .pth files are "
+            "converted by geofcs weights import"
         ) from error
 
 
 def _info(path: Path, metadata: Mapping[str, str]) -> WeightsInfo | EncoderInfo:
     if METADATA not in metadata:
-        raise InputError(f"{path}: is a safetensors file, but not one that geofcs wrote")
+        raise InputError(
+            f"{path}: is a safetensors file, but not one that geofcs wrote: name one of geofcs train or geofcs weights "
+            "import"
+        )
     try:
         header = json.loads(metadata[METADATA])
         if header["format"] > FORMAT:
@@ -260,7 +265,9 @@ def _info(path: Path, metadata: Mapping[str, str]) -> WeightsInfo | EncoderInfo:
             raise InputError(f"{path}: holds weights of another architecture, {header['architecture']}; known: {known}")
         return READERS[header["architecture"]](header)
     except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{path}: its description cannot be understood ({error!r})") from error
+        raise InputError(
+            f"{path}: its description cannot be understood ({error!r}): copy it again, or make it anew"
+        ) from error
 
 
 def _weights_info(header: dict[str, Any]) -> WeightsInfo:

@@ -131,7 +131,8 @@ def _virtual(text: str, archives: tuple[str, ...]) -> Address:
 def _inside(text: str, archive: str, archives: tuple[str, ...]) -> Address:
     if archive not in archives:
         raise InputError(
-            f"{ARCHIVES[archive]}...: archives are not looked into unasked: unpack it, or add --allow-driver {archive}"
+            f"{ARCHIVES[archive]}...: archives are not looked into unasked: unpack it, or, for scenes and masks, add "
+            f"--allow-driver {archive}"
         )
     found = _ARCHIVE.fullmatch(text)
     if found is None:

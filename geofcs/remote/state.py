@@ -58,7 +58,8 @@ def _look_on_disk(address: Address) -> FileState:
     except FileNotFoundError:
         raise InputError(f"{path}: no such file: check the path") from None
     except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read ({error}): check the path and its permissions") from error
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{path}: cannot be read ({reason}): check the path and its permissions") from error
     if stat.S_ISDIR(status.st_mode):
         raise InputError(f"{path}: is a folder: name one file in it")
     if not stat.S_ISREG(status.st_mode):

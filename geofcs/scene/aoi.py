@@ -91,7 +91,7 @@ def cut_to_aoi(grid: Grid, text: str) -> tuple[Grid, Aoi]:
     if window is None:
         raise InputError(
             f"--aoi {text}: lies outside the overlap of the scenes: it covers {_extent_text(in_pixels, grid)}, they "
-            f"{bounds_text(grid.bounds)} in {crs_text(grid)}"
+            f"{bounds_text(grid.bounds)} in {crs_text(grid)}: check its CRS and coordinates"
         )
     moved = shapely.transform(in_pixels, lambda points: points - (window.col_off, window.row_off))
     return grid.crop(window), Aoi(text, shapely.to_wkb(moved))

@@ -221,5 +221,7 @@ def one_line(error: BaseException | None, file: RasterFile) -> str:
     if file.virtual:
         said = said.replace(file.virtual.text, file.path)
     for address, _ in file.parts:
-        said = said.replace(address.gdal, address.shown).replace(address.url, address.shown)
+        said = said.replace(address.gdal, address.shown)
+        if not address.archive:
+            said = said.replace(address.url, address.shown)
     return " ".join(said.split()) or type(error).__name__

@@ -127,7 +127,9 @@ def _opened(path: str | Path) -> Any:
     try:
         return rasterio.open(Path(address.rest), driver="GTiff")
     except RasterioError as error:
-        raise InputError(f"{path}: cannot be opened as a GeoTIFF ({error}): check the path") from error
+        raise InputError(
+            f"{path}: cannot be opened as a GeoTIFF ({error}): check the path; gdal_translate converts other formats"
+        ) from error
 
 
 def _check_same_grid(change: Any, scores: Any) -> None:
