@@ -233,7 +233,7 @@ def test_an_output_that_cannot_be_made(geofcs: Command, place: Place) -> None:
     (place.folder / "file").touch()
     said = geofcs("detect", place.t1, place.t2, "--weights", place.weights, "-o", place.folder / "file" / "out")
     check(place, said, 5,
-          r"DIR/file/out: nothing can be written beside it \(File exists\): make room, or write elsewhere with -o",
+          r"DIR/file/out: nothing can be written beside it \(File exists\): make room, or name another output",
     )  # fmt: skip
 
 

@@ -170,7 +170,7 @@ def test_a_scene_in_an_archive_is_read_where_that_is_allowed(archive: str, good:
             tar.add(good, "below/b.tif")
     name = f"/vsi{archive}/{path}/below/b.tif"
     assert np.array_equal(values(planned(name, good, drivers=(archive,))).t1, noise())
-    with pytest.raises(InputError, match=f"unpack it, or add --allow-driver {archive}"):
+    with pytest.raises(InputError, match=f"unpack it, or, for scenes and masks, add --allow-driver {archive}"):
         planned(name, good, drivers=())
 
 
