@@ -33,6 +33,10 @@ class OutputError(GeofcsError):
     exit_code = 5
 
 
+class LostLockError(OutputError):
+    """Another machine writes the output now, which believed this process dead."""
+
+
 class ComputeError(GeofcsError):
     """The model ran out of memory or produced numbers that are not finite, or the workers were lost."""
 

@@ -24,7 +24,7 @@ from pathlib import Path
 
 import psutil
 
-from geofcs.errors import OutputError
+from geofcs.errors import LostLockError, OutputError
 
 if sys.platform != "win32":
     import fcntl
@@ -69,9 +69,9 @@ class Lock:
                 os.utime(self._descriptor if os.utime in os.supports_fd else self._path)
 
     def check(self) -> None:
-        """Raise `OutputError` if another machine took the lock over, believing this process dead."""
+        """Raise `LostLockError` if another machine took the lock over, believing this process dead."""
         if not _is_at(self._path, self._descriptor):
-            raise OutputError(
+            raise LostLockError(
                 f"{self._path}: was taken over by another run while this one stood still: let that one finish"
             )
 

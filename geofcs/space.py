@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from geofcs.errors import OutputError
+from geofcs.errors import LostLockError, OutputError
 
 DEFLATE_AT_BEST = 1032
 """No deflate stream holds more than so many bytes in one (zlib, "Maximum Compression Factor")."""
@@ -70,7 +70,7 @@ class Space:
     def check_rasters(self) -> None:
         """Raise `OutputError` where the rasters have less room than the strips took so far, or than the least.
 
-        They hold the same pixels, once as loose tiles and once as files: one of the two is there at most.
+        They hold the same pixels, twice for a while: as loose tiles, which may be there already, and as files.
         """
         rasters = _bytes(self.staging.glob("*.tif"))
         missing = max(_bytes(self._strips()), self.at_least) - rasters - free_bytes(self.staging)
@@ -82,9 +82,11 @@ class Space:
 
     @contextmanager
     def explained(self) -> Iterator[None]:
-        """Add to an `OutputError` from within how much is free and how much is needed."""
+        """Add to an `OutputError` from within how much is free and how much is needed, where that may be the reason."""
         try:
             yield
+        except LostLockError:
+            raise
         except OutputError as error:
             raise OutputError(f"{error} ({told(free_bytes(self.staging))} free, {self._needed()})") from error
 

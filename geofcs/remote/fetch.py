@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import os
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+from geofcs.durable import rename_synced
 from geofcs.errors import InputError, OutputError
 from geofcs.remote.address import Address
 from geofcs.remote.state import FileState, read_part, state_of
@@ -35,13 +37,13 @@ def fetched(address: Address, folder: Path) -> Path:
     kept = folder / f"{identity}-{address.name}"
     if kept.exists() and state.etag and kept.stat().st_size == state.size_bytes:
         return kept
-    unfinished = kept.with_name(f"{kept.name}.{os.getpid()}.unfinished")
+    unfinished = kept.with_name(f"{kept.name}.{uuid.uuid4().hex}.unfinished")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with unfinished.open("wb") as file:
             for part in _parts(address, state):
                 file.write(part)
-        unfinished.replace(kept)
+        rename_synced(unfinished, kept)
     except OSError as error:
         raise OutputError(
             f"{folder}: {address.name} cannot be kept there ({error.strerror or error}): free some space, or name "

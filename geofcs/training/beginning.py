@@ -28,6 +28,9 @@ CONFIG = "config.yaml"
 """What a run was begun with, in its folder."""
 
 
+FIRST = (f"{STATE}.lock", f".{CONFIG}.")
+"""Beginnings of what lies in the folder of a run that is not even begun."""
+
 WEIGHTS = 3
 """Files of weights that there are at most: the best, the last, and the one that is being written."""
 
@@ -36,7 +39,8 @@ WEIGHTS = 3
 def held(run: Path, *, new: bool) -> Iterator[Lock | None]:
     """The lock of a run's state, in its folder, for as long as the run goes on. Of several processes the leader has it.
 
-    Raises `OutputError` that names the run which goes on there already, and where a new one would meet an old one.
+    What killed processes left goes. Raises `OutputError` that names the run which goes on there already, and where a
+    new one would meet an old one.
     """
     if not leads():
         yield None
@@ -44,6 +48,8 @@ def held(run: Path, *, new: bool) -> Iterator[Lock | None]:
     with locked(run / STATE) as lock:
         if new:
             check_new(run)
+        for orphan in run.glob(".*.unfinished"):
+            orphan.unlink()
         yield lock
 
 
@@ -56,7 +62,7 @@ def check_new(run: Path) -> None:
         raise OutputError(f"{run}: holds a run already: go on with geofcs train --resume {run}, or choose another -o")
     if any(run.glob("*.safetensors")):
         raise OutputError(f"{run}: holds weights of a run that saved no state to go on from: choose another -o")
-    if not (run / CONFIG).exists() and any(path.name != f"{STATE}.lock" for path in run.iterdir()):
+    if not (run / CONFIG).exists() and any(not path.name.startswith(FIRST) for path in run.iterdir()):
         raise OutputError(f"{run}: exists and is not empty: choose another -o")
 
 

@@ -13,7 +13,7 @@ from typing import NoReturn, Protocol
 import torch.distributed
 
 from geofcs.classes import scheme_to_json
-from geofcs.errors import ComputeError, InputError, OutputError, SourceError
+from geofcs.errors import ComputeError, InputError, LostLockError, OutputError, SourceError
 from geofcs.lock import Lock
 from geofcs.model.weights import save_weights
 from geofcs.training.batches import Batch
@@ -86,6 +86,8 @@ def train(config: RunConfig, run: Path, listener: Listener, stop: Callable[[], b
                 check_room_for(run, job, progress)
                 write_config(run / CONFIG, config)
             return Run(job, sets, run, lock, progress, listener).until_done(stop)
+        except LostLockError:
+            raise
         except OutputError as error:
             way = way_on(run, "make room, then") or ": make room, and give the same command again"
             raise OutputError(f"{error}{way}") from error

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from geofcs.errors import OutputError
+from geofcs.errors import LostLockError, OutputError
 from geofcs.training.beginning import held
 from geofcs.training.checkpoint import Checkpoints
 from geofcs.training.optimisers import MOMENTS
@@ -78,7 +78,7 @@ def test_a_run_whose_lock_another_machine_took_over_saves_nothing_any_more(tmp_p
         lock.unlink()
         lock.write_text('{"pid": 1, "host": "elsewhere", "since": "2026-01-01T00:00:00+00:00"}')
 
-    with pytest.raises(OutputError, match="was taken over by another run"):
+    with pytest.raises(LostLockError, match=r"was taken over by another run .* let that one finish$"):
         run(tiny(*BRIEF), folder, stop=once_saved(folder, take_over))
     assert Checkpoints(folder / "state").iteration == 1
     assert (folder / "state.lock").exists()
@@ -92,6 +92,14 @@ def test_of_several_processes_of_a_run_only_the_first_takes_the_lock(
         monkeypatch.setenv(RANK, "1")
         with held(tmp_path / "run", new=True) as lock_of_another:
             assert lock_of_another is None
+
+
+@pytest.mark.parametrize("new", [True, False])
+def test_what_killed_writers_left_goes_under_the_lock(tmp_path: Path, new: bool) -> None:
+    for name in (".config.yaml.unfinished", "state.lock.0123456789abcdef0123456789abcdef"):
+        (tmp_path / name).touch()
+    with held(tmp_path, new=new):
+        assert [path.name for path in tmp_path.iterdir()] == ["state.lock"]
 
 
 def test_a_disk_without_room_is_seen_before_anything_is_trained(
@@ -147,9 +155,11 @@ def test_the_size_of_a_state_is_known_before_the_first_iteration(optimiser: str)
 
 
 @pytest.mark.long
-def test_a_second_resume_is_refused_until_the_first_is_gone_however_it_went(tmp_path: Path) -> None:
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_second_resume_is_refused_until_the_first_is_gone_however_it_went(tmp_path: Path, processes: int) -> None:
     folder = tmp_path / "run"
-    settings = ("train.iterations=100000", "output.save_every=1", "validation.every=50000")
+    settings = (f"train.devices={processes}", "train.batch=4", "train.iterations=100000", "output.save_every=1",
+                "validation.every=50000")  # fmt: skip
     first = begun(folder, *(word for setting in settings for word in ("--set", setting)))
     wait_for(folder / "state" / "last.json")
     second = resumed(folder)
