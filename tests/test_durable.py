@@ -18,7 +18,8 @@ import pytest
 from geofcs.durable import written_whole
 from tests.stubs import Silent
 from tests.torture.runs import detect_without_model, write_material
-from tests.training.runs import LIGHT, run, tiny
+from tests.training.runs import run, tiny
+from tests.training.test_beginning import BRIEF
 
 State = tuple[int, int, int]
 
@@ -94,7 +95,7 @@ def test_a_run_s_strips_and_products_are_on_the_disk_before_they_have_their_name
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for side in ("HEIGHT", "WIDTH"):
-        monkeypatch.setattr(f"tests.torture.runs.{side}", 240)
+        monkeypatch.setattr(f"tests.torture.runs.{side}", 200)
     material = write_material(tmp_path)
     out = tmp_path / "outputs" / "out"
     with recorded(tmp_path, monkeypatch) as disk:
@@ -111,7 +112,7 @@ def test_a_training_state_is_on_the_disk_before_it_counts_and_only_then_the_olde
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with recorded(tmp_path, monkeypatch) as disk:
-        run(tiny(*LIGHT, "train.iterations=3", "output.save_every=1", "validation.every=9"), tmp_path / "run")
+        run(tiny(*BRIEF), tmp_path / "run")
     assert disk.torn == []
     renamed = disk.happened("renamed")
     assert {"config.yaml", "state-00000003.safetensors", "previous.json", "last.json"} <= set(renamed)
