@@ -66,13 +66,16 @@ def products_of(scheme: ClassScheme, landcover: bool) -> list[Product]:
     return [change, percent, *(covers if landcover else ())]
 
 
-def header_of(product: Product, pyramid: Pyramid, grid: Grid, scheme: ClassScheme) -> bytes:
-    """What GDAL's COG driver writes of an image without any pixel: everything but the tiles."""
+def header_of(product: Product, pyramid: Pyramid, grid: Grid, scheme: ClassScheme, bigtiff: str = "IF_SAFER") -> bytes:
+    """What GDAL's COG driver writes of an image without any pixel: everything but the tiles.
+
+    `bigtiff` as GDAL takes it: IF_SAFER decides by how many bytes there are before they are compressed.
+    """
     overviews = [_blank(product, level.shape) for level in pyramid.levels[1:]]
     with gdal_settings(), MemoryFile(ext=".tif") as memory:
         with rasterio.open(_text(_described(product, grid, scheme, overviews))) as source:
             rasterio.shutil.copy(
-                source, memory.name, driver="COG", blocksize=INTERNAL_TILE, bigtiff="IF_SAFER",
+                source, memory.name, driver="COG", blocksize=INTERNAL_TILE, bigtiff=bigtiff,
                 overviews="FORCE_USE_EXISTING", sparse_ok=True, **product.storage.of_cog,
             )  # fmt: skip
         return bytes(memory.read())

@@ -25,7 +25,7 @@ from geofcs.cog import FRAME, TileRow, framed, not_as_computed, reading_back
 from geofcs.errors import VerificationError
 from geofcs.overviews import INTERNAL_TILE, Halve, Pixels, shapes_of, whole_quads
 from geofcs.storage import Storage
-from geofcs.tiff import directories
+from geofcs.tiff import directories, reach_of
 
 DEPTH = 2
 """Levels below it that a cell is halved to at once."""
@@ -175,8 +175,13 @@ class Pyramid:
             self._file.seek(start)
             return self._file.read(size)
 
+    def fits(self, header: bytes) -> bool:
+        """Whether the offsets in a header reach to the end of all tiles behind it."""
+        tiles = sum(int(np.sum(level.sizes + 2 * FRAME)) for level in self.levels)
+        return len(header) + tiles <= reach_of(header)
+
     def write(self, path: Path, header: bytes) -> dict[str, int | str]:
-        """A file of `header`, which lacks nothing but tiles, with these; returns its size and SHA-256.
+        """A file of `header`, which they fit and which lacks nothing but tiles, with these; returns size and SHA-256.
 
         The tiles of the smallest overview come first. Raises `OSError` on a full disk.
         """

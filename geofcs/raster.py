@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -41,11 +42,11 @@ def products_begun(
         pyramids = [stack.enter_context(_pyramid_of(folder / each.file_name, each, grid)) for each in products]
         pool = stack.enter_context(_working(threads))
         making = [
-            _Making(folder / product.file_name, product, pyramid, pool)
+            _Making(
+                folder / product.file_name, product, pyramid, pool, partial(header_of, product, pyramid, grid, scheme)
+            )
             for product, pyramid in zip(products, pyramids, strict=True)
         ]
-        for each in making:
-            each.begin(grid, scheme)
 
         def add_cell(cell: Cell, made_of: Sequence[Future[int]]) -> int:
             for part in made_of:
@@ -109,12 +110,11 @@ class Begun:
 class _Making:
     """One product on its way from strips to a file."""
 
-    def __init__(self, path: Path, product: Product, pyramid: Pyramid, pool: ThreadPoolExecutor) -> None:
+    def __init__(
+        self, path: Path, product: Product, pyramid: Pyramid, pool: ThreadPoolExecutor, header_of: Callable[..., bytes]
+    ) -> None:
         self._path, self._product, self._pyramid, self._pool = path, product, pyramid, pool
-
-    def begin(self, grid: Grid, scheme: ClassScheme) -> None:
-        """Have all but the pixels written."""
-        self._header = self._pool.submit(header_of, self._product, self._pyramid, grid, scheme)
+        self._header_of, self._likely_header = header_of, pool.submit(header_of)
 
     def add_cell(self, cell: Cell, pixels: Pixels) -> None:
         """Compress the pixels of a cell. Raises `OutputError` on a full disk."""
@@ -132,7 +132,7 @@ class _Making:
         Returns what files there are.
         """
         with _written(self._path), ThreadPoolExecutor(1, "geofcs-sync") as aside:
-            described = self._pyramid.write(self._path, self._header.result())
+            described = self._pyramid.write(self._path, self._header())
             on_disk = aside.submit(sync, self._path)
             if self._product.names:
                 write_category_names(self._path, self._product.names)
@@ -142,6 +142,11 @@ class _Making:
             on_disk.result()
             raster, *others = self._product.files
             return {raster: described, **lasting(self._path.parent, others)}
+
+    def _header(self) -> bytes:
+        """All but the pixels: what was made while these came, unless they came to more than it can point to."""
+        header = self._likely_header.result()
+        return header if self._pyramid.fits(header) else self._header_of(bigtiff="YES")
 
 
 @contextmanager

@@ -91,6 +91,11 @@ def _entry(data: bytes, position: int, widths: Widths) -> tuple[int, Numbers]:
     return tag, Numbers(value, count, form)
 
 
+def reach_of(data: bytes) -> int:
+    """How many bytes of a file that begins so its offsets can tell apart: of a TIFF 4 GiB."""
+    return 1 << 8 * WIDTHS[bytes(data[:4])].offset_size
+
+
 def tiles_of(data: bytes) -> list[bytes]:
     """The tiles of a file's first image as they are stored, row by row."""
     first = directories(data)[0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -17,15 +18,16 @@ from rasterio.crs import CRS
 from rasterio.io import MemoryFile
 
 from geofcs import product as product_file
-from geofcs import storage
+from geofcs import pyramid, storage
 from geofcs.classes import BINARY, CLASSES_TAG, LANDSAT, SECOND, ClassScheme, LandCover, scheme_from_json
 from geofcs.errors import OutputError, VerificationError
 from geofcs.gdal import gdal_settings
 from geofcs.grid import Grid
 from geofcs.mosaic import Mosaic
-from geofcs.overviews import INTERNAL_TILE
+from geofcs.overviews import INTERNAL_TILE, Pixels
 from geofcs.product import Product, products_of
 from geofcs.pyramid import CELL, Pyramid
+from geofcs.storage import Storage
 from geofcs.strips import Strip, strips_of, write_strip
 from geofcs.tiles import Lattice
 from tests.outputs import write_products
@@ -33,6 +35,7 @@ from tests.vector.test_bad_input import files_of_at_most
 
 GRID = Grid(CRS.from_epsg(32631), Affine(0.5, 0, 500_000, 0, -0.5, 4_600_000), 700, 1100)
 UNREFERENCED = Grid(None, Affine.identity(), 700, 1100)
+TIFF, BIGTIFF = b"II*\0", b"II+\0"
 MANY = ClassScheme("many", tuple(LandCover(f"class {i}", (i, i, i)) for i in range(16)))
 
 
@@ -134,6 +137,49 @@ def _plain_copy(path: Path, level: dict[str, int]) -> Path:
     ) as plain:  # fmt: skip
         plain.write(file.read(1), 1)
     return copied
+
+
+@dataclass(frozen=True)
+class Wasteful(Storage):
+    """Puts so many bytes behind each tile that no decoder looks at, as if it could not be compressed."""
+
+    waste: int = 0
+
+    def encoded(self, pixels: Pixels) -> list[bytes]:
+        return [tile + bytes(self.waste) for tile in super().encoded(pixels)]
+
+
+@pytest.mark.parametrize(
+    ("reach", "size", "waste"),
+    [(50_000, (700, 1100), 5_000), pytest.param(2**32, (1600, 2500), 2**32 // 28, marks=pytest.mark.long)],
+    ids=["as if TIFFs held 50 kB", "of 4 GiB"],
+)
+@pytest.mark.parametrize("beyond", [False, True])
+def test_tiles_beyond_what_a_tiff_holds_make_a_bigtiff_however_few_pixels_they_are_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reach: int, size: tuple[int, int], waste: int, beyond: bool
+) -> None:
+    """GDAL decides by the pixels, which what they are compressed to could outgrow."""
+    monkeypatch.setattr(pyramid, "reach_of", lambda header: reach if header.startswith(TIFF) else 2**64)
+    strip = Strip(0, 0, 1, 0, 0, *size)
+    blobs = np.kron(np.arange(size[0] // 50 * size[1] // 50).reshape(-1, size[1] // 50) % 37, np.ones((50, 50)))
+    write_strip(tmp_path, strip, blobs[None].astype(np.uint8))
+    change = replace(products_of(SECOND, landcover=False)[0], storage=Wasteful(6, waste=waste if beyond else 0))
+    write_products(
+        tmp_path,
+        [change],
+        Mosaic(tmp_path, [strip]),
+        replace(GRID, height=size[0], width=size[1]),
+        SECOND,
+        nobody,
+        nobody,
+    )
+    path = tmp_path / change.file_name
+    with path.open("rb") as file:
+        assert file.read(4) == (BIGTIFF if beyond else TIFF)
+    assert (path.stat().st_size > reach) == beyond
+    with rasterio.open(path) as written:
+        assert (written.read(1) == blobs).all()
+        assert written.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG"
 
 
 def test_change_tells_its_classes_names_and_colours(tmp_path: Path) -> None:
