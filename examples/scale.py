@@ -35,7 +35,7 @@ from geofcs.synthetic import SceneParameters
 from geofcs.synthetic.write import Extent, write_scenes
 from geofcs.wanted import POLYGONS
 
-SECONDS_BETWEEN_LOOKS = 0.2
+SECONDS_BETWEEN_LOOKS = 0.05
 MOST_POLYGONS = 20_000_000
 """A square of 100,000 pixels has five million."""
 
