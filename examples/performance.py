@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import subprocess
 import sys
 import time
@@ -27,6 +28,16 @@ from geofcs.model.weights import load_weights, save_weights
 
 TILE = 512
 
+CREWS = (
+    ("threads", 2, 1),
+    ("processes", 2, 1),
+    ("threads", 2, 1),
+    ("processes", 2, 1),
+    ("threads", 1, 1),
+    ("threads", 1, 2),
+)
+"""Kind of workers, how many, and threads of each; what is to be compared twice, in turn."""
+
 
 def main(out: Path, size: int) -> None:
     """Prepare, run, print."""
@@ -36,14 +47,22 @@ def main(out: Path, size: int) -> None:
     save_weights(weights, build(config, seed=0), config, SECOND, tile=TILE, trained="not trained")
     seconds = timed("synth", out / "scenes", "--size", size, "--seed", 1, "--quiet", "--overwrite")
     print(f"{os.cpu_count()} cores; made-up pair of {size} x {size}: {seconds:.1f} s\n")
-    print("| workers x threads | whole run, s | plan | tiles | rasters | polygons | tiles computed | Mpx/s |")
-    print("|---|---|---|---|---|---|---|---|")
-    for workers, threads in ((2, 1), (1, 1), (1, 2)):
-        seconds, run = detected(out, weights, workers, threads)
+    print("| workers x threads | whole run, s | core s | plan | tiles | rasters | polygons | tiles computed | Mpx/s |")
+    print("|---|---|---|---|---|---|---|---|---|")
+    for kind, workers, threads in CREWS:
+        before, (seconds, run) = core_seconds(), detected(out, weights, kind, workers, threads)
         stages = " | ".join(f"{run['seconds'][stage]:.1f}" for stage in ("plan", "tiles", "rasters", "polygons"))
-        computed = run["counts"]["tiles_scored"]
-        print(f"| {workers} x {threads} | {seconds:.1f} | {stages} | {computed} | {size**2 / 1e6 / seconds:.2f} |")
+        print(
+            f"| {workers} x {threads}, {kind} | {seconds:.1f} | {core_seconds() - before:.1f} | {stages} | "
+            f"{run['counts']['tiles_scored']} | {size**2 / 1e6 / seconds:.2f} |"
+        )
     take_apart(weights)
+
+
+def core_seconds() -> float:
+    """Of all commands so far, their own processes included."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def timed(*arguments: object) -> float:
@@ -53,10 +72,11 @@ def timed(*arguments: object) -> float:
     return time.perf_counter() - start
 
 
-def detected(out: Path, weights: Path, workers: int, threads: int) -> tuple[float, dict[str, Any]]:
+def detected(out: Path, weights: Path, kind: str, workers: int, threads: int) -> tuple[float, dict[str, Any]]:
     """Run `geofcs detect`; returns its seconds and run.json."""
     scenes = (out / "scenes" / "t1.tif", out / "scenes" / "t2.tif")
-    how = ("--workers", workers, "--threads", threads, "--quiet", "--overwrite", "-o", out / "result")
+    crew = ("--worker-kind", kind, "--workers", workers, "--threads", threads)
+    how = (*crew, "--quiet", "--overwrite", "-o", out / "result")
     seconds = timed("detect", *scenes, "--weights", weights, *how)
     run: dict[str, Any] = json.loads((out / "result" / "run.json").read_text())
     return seconds, run

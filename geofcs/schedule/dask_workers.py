@@ -15,6 +15,7 @@ from distributed import Client, Future, KilledWorker, Worker, get_worker
 
 from geofcs.blocks import BlockCounts
 from geofcs.errors import ComputeError
+from geofcs.heap import keep_freed
 from geofcs.journal import as_output_error
 from geofcs.schedule.doings import Doings, doings_here
 from geofcs.schedule.task import Work, execute, forget_run, stop_run
@@ -103,6 +104,7 @@ class DaskTask:
 
 def run_task(work: Work, mark: Path) -> BlockCounts:
     """Executed on a worker: a block, once. A worker with a nanny, or of a cluster, is replaced when it ends."""
+    keep_freed()
     worker = get_worker()
     is_replaced = bool(worker.nanny) or work.terms is not None
     with begun_once(mark):

@@ -70,6 +70,5 @@ def environment(crew: Crew, number: int) -> dict[str, str]:
         "MKL_NUM_THREADS": threads,
         "OPENBLAS_NUM_THREADS": threads,
         "GDAL_NUM_THREADS": "1",
-        "MALLOC_TRIM_THRESHOLD_": "65536",
         **gpu,
     }

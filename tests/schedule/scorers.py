@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import resource
 import signal
 import threading
 import time
@@ -98,6 +99,7 @@ class WitnessSource(StubScorerSource):
             "gpu": os.environ.get("CUDA_VISIBLE_DEVICES"),
             "environment": {name: value for name, value in os.environ.items() if name.endswith("_THREADS")},
             "threads": threads_of_libraries(),
+            "from_the_system": share_from_the_system(),
         }
         (self.folder / f"{uuid.uuid4().hex}.json").write_text(json.dumps(found))
         return StubScorer(self.divisor)
@@ -111,6 +113,15 @@ def threads_of_libraries() -> dict[str, int]:
     """How many the calling thread's calls of torch, OpenMP and, where torch has it, MKL use."""
     said = torch.__config__.parallel_info()
     return {name: int(count) for name, count in re.findall(r"(\w+_(?:num|max)_threads)\(\) : (\d+)", said)}
+
+
+def share_from_the_system() -> float:
+    """Of memory that was freed a moment before, how much is fetched anew, page by page, when it is needed again."""
+    times, size = 10, 8 * 2**20
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(times):
+        bytearray(size)
+    return (resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before) * resource.getpagesize() / (times * size)
 
 
 @dataclass(frozen=True)

@@ -201,6 +201,7 @@ def test_each_process_has_its_gpu_and_its_share_of_threads(tmp_path: Path) -> No
     assert sorted({each["process"]: each["gpu"] for each in witness.found}.values()) == ["GPU-a", "GPU-b"]
     for each in witness.found:
         assert set(each["threads"].values()) == {2}
+        assert each["from_the_system"] < 0.5, "Dask's setting has each tile's memory fetched anew"
         assert each["environment"] == {
             "OMP_NUM_THREADS": "2", "MKL_NUM_THREADS": "2", "OPENBLAS_NUM_THREADS": "2", "GDAL_NUM_THREADS": "1"
         }  # fmt: skip
