@@ -158,6 +158,7 @@ NO_ARCHIVE = (
     "--allow-driver zip"
 )
 ELSEWHERE = ", which lies elsewhere: allow that with --allow-source, or keep the sources in its own folder"
+ON_SERVER = ", which lies on a server: download that into its folder"
 MORE = (
     ", more than a mosaic needs, and may compute or read anything: if you trust it, write it out with "
     "gdal_translate first"
@@ -258,9 +259,9 @@ CASES = [
     Case("VRT above", text_at("b.tif", vrt(simple("../x.tif"))), VIRTUAL, 3,
          rf"DIR/b\.tif: points to DIR/\.\./x\.tif{ELSEWHERE}"),
     Case("VRT to a server", text_at("b.tif", vrt(simple("http://127.0.0.1:9/x.tif", 0))), VIRTUAL, 3,
-         rf"DIR/b\.tif: points to http://127\.0\.0\.1:9/x\.tif{ELSEWHERE}"),
+         rf"DIR/b\.tif: points to http://127\.0\.0\.1:9/x\.tif{ON_SERVER}"),
     Case("VRT to vsicurl", text_at("b.tif", vrt(simple("/vsicurl/http://127.0.0.1:9/x", 0))), VIRTUAL, 3,
-         rf"DIR/b\.tif: points to http://127\.0\.0\.1:9/x{ELSEWHERE}"),
+         rf"DIR/b\.tif: points to http://127\.0\.0\.1:9/x{ON_SERVER}"),
     Case("VRT in a VRT", text_at("b.tif", vrt(simple("&lt;VRTDataset/&gt;", 0))), VIRTUAL, 3,
          rf"DIR/b\.tif: points to <VRTDataset/>: {NO_FILE}"),
     Case("VRT to vsizip", text_at("b.tif", vrt(simple("/vsizip/x.zip/x.tif", 0))), VIRTUAL, 3,

@@ -100,8 +100,8 @@ AllowSources = Annotated[
     list[str] | None,
     Option(
         "--allow-source",
-        help="A folder or address that a VRT or a list of pairs may name files in, besides its own folder. Repeat for "
-        "more.",
+        help="A folder that a VRT or a list of pairs may name files in, besides its own; for lists an address as well. "
+        "Repeat for more.",
         rich_help_panel=GRID,
     ),
 ]

@@ -56,11 +56,6 @@ class RasterFile:
         """The file, and those that it names."""
         return (self.address, self.state), *(self.virtual.sources if self.virtual else ())
 
-    @property
-    def is_on_disk(self) -> bool:
-        """Whether all of it lies in this machine's file system."""
-        return all(address.is_local for address, _ in self.parts)
-
     @staticmethod
     def found_at(path: str, allowed: Allowed | None = None) -> RasterFile:
         """The file as it is now, its path made absolute; `InputError` if there is none that could be read.
@@ -206,7 +201,7 @@ def read_failure(file: RasterFile, what: str, error: BaseException) -> SourceErr
     cure = (
         "the file is damaged or its disk is gone; check it with gdalinfo -checksum, copy it again, then give the same "
         "command to go on"
-        if file.is_on_disk
+        if file.address.is_local
         else "the file is damaged, or its server does not send what it should; give the same command later to go on, "
         "or download it"
     )

@@ -27,8 +27,8 @@ SINGLE_FILES = (
 class Allowed:
     """What may be read besides GeoTIFFs: VRTs, `SINGLE_FILES`, archives (zip, tar, gzip), and where VRTs may point.
 
-    A virtual raster may point into its own folder, and to whatever begins with one of `sources`; a list of pairs as
-    well, and to buckets and the public internet besides.
+    A virtual raster may point into its own folder, and to files in those of `sources`; a list of pairs as well, to
+    whatever begins with one of them, and to buckets and the public internet.
     """
 
     extra: tuple[str, ...] = ()

@@ -47,7 +47,7 @@ class Handle:
 
         Raises `SourceError` if that cannot be had, `InputError` if the file has changed.
         """
-        if self.file.is_on_disk:
+        if self.file.address.is_local:
             return self._once(take, what)
         if self._index is None:
             return self._agreed(take, what)

@@ -16,12 +16,10 @@ from rasterio._err import CPLE_BaseError  # some of GDAL's errors reach the call
 from rasterio.errors import RasterioError
 
 from geofcs.errors import InputError
-from geofcs.remote import Address, FileState, parse_address, read_part, state_of
+from geofcs.remote import Address, FileState, parse_address, state_of
 from geofcs.scene.crs_files import check_crs
 from geofcs.scene.formats import (
     GEOTIFF,
-    SIDE_FILES,
-    TIFF_MAGIC,
     VIRTUAL,
     Allowed,
     check_side_files,
@@ -168,6 +166,8 @@ def _source(path: Path, element: ET.Element, allowed: Allowed, sources: dict[Add
         raise InputError(f"{path}: points to {error}") from error
     if target.archive:
         raise InputError(f"{path}: points to {target.shown}, which lies in an archive: unpack that")
+    if not target.is_local:  # what is empty and what did not come cannot be told apart in a virtual raster
+        raise InputError(f"{path}: points to {target.shown}, which lies on a server: download that into its folder")
     if not may_be_named(target, path.parent, allowed.sources):
         raise InputError(
             f"{path}: points to {target.shown}, which lies elsewhere: allow that with --allow-source, or keep the "
@@ -176,7 +176,7 @@ def _source(path: Path, element: ET.Element, allowed: Allowed, sources: dict[Add
     is_known = target in sources
     if not is_known:
         sources[target] = state_of(target)
-    if target.is_local and _is_virtual(Path(target.rest)):
+    if _is_virtual(Path(target.rest)):
         return _written_anew(Path(target.rest), allowed, sources, depth + 1)
     if not is_known:
         _check_is_tiff(path, target)
@@ -184,14 +184,12 @@ def _source(path: Path, element: ET.Element, allowed: Allowed, sources: dict[Add
 
 
 def _check_is_tiff(path: Path, target: Address) -> None:
-    """Raise `InputError` unless a source can only be a GeoTIFF, by the bytes that GDAL's drivers go by."""
-    if target.is_local:
-        check_side_files(target)
-    beginning = first_bytes(Path(target.rest), 4) if target.is_local else read_part(target, 0, 4)[0]
-    if beginning not in TIFF_MAGIC or "<" in target.gdal or not _opens(target):
+    """Raise `InputError` unless a source is a GeoTIFF, and nothing else: its first four bytes hide all text."""
+    check_side_files(target)
+    if "<" in target.gdal:
+        raise InputError(f"{path}: points to {target.shown}, which GDAL would not take for a name: rename it")
+    if not _opens(target):
         raise InputError(f"{path}: points to {target.shown}, which is no GeoTIFF: convert that with gdal_translate")
-    for suffix in () if target.is_local else SIDE_FILES:
-        _check_side_file_on_server(target, suffix)
 
 
 def _opens(target: Address) -> bool:
@@ -201,17 +199,6 @@ def _opens(target: Address) -> bool:
     except (RasterioError, CPLE_BaseError, ValueError):
         return False
     return True
-
-
-def _check_side_file_on_server(target: Address, suffix: str) -> None:
-    path, question, query = target.rest.partition("?")
-    side = Address(target.scheme, f"{path}{suffix}{question}{query}")
-    try:
-        beginning, _ = read_part(side, 0, 4)
-    except InputError:
-        return  # there is none
-    if beginning not in TIFF_MAGIC:
-        raise InputError(f"{side.shown}: lies beside a source as its {suffix} file but is no TIFF: move it away")
 
 
 def _more_than_a_mosaic(path: Path, what: str) -> InputError:

@@ -18,14 +18,11 @@ from geofcs.errors import InputError, UsageError
 from geofcs.scene import ScenePair
 from geofcs.scene.formats import SINGLE_FILES, Allowed
 from tests.remote.conftest import hurried, server
-from tests.remote.scenes import served_scene, windows, wrong_pixels
-from tests.remote.server import TRANSIENT, Faults, FaultyServer
+from tests.remote.server import FaultyServer
 from tests.scene.outside import nobody_opens
 from tests.scene.rasters import ORIGIN, noise, plan, values, write
 
 __all__ = ["hurried", "server"]
-
-DEFLATE = served_scene("deflate")
 
 
 @pytest.fixture
@@ -125,20 +122,6 @@ def test_allow_source_lets_a_virtual_raster_point_elsewhere(good: Path, tmp_path
     assert np.array_equal(values(planned(good.parent / "a.vrt", good, tmp_path / "other")).t1, noise(seed=4))
 
 
-def test_sources_on_a_server_give_no_wrong_pixel_whatever_it_does(tmp_path: Path, server: FaultyServer) -> None:
-    server.files["a.tif"] = DEFLATE.content
-    (tmp_path / "good.tif").write_bytes(DEFLATE.content)
-    rasterio.shutil.copy(tmp_path / "good.tif", tmp_path / "a.vrt", driver="VRT")
-    text = (tmp_path / "a.vrt").read_text().replace("good.tif", server.url("a.tif")).replace('ToVRT="1"', 'ToVRT="0"')
-    (tmp_path / "a.vrt").write_text(text)
-    with pytest.raises(InputError, match="which lies elsewhere"):
-        planned(tmp_path / "a.vrt", tmp_path / "good.tif")
-    assert not server.requests
-    pair = planned(tmp_path / "a.vrt", tmp_path / "good.tif", f"http://127.0.0.1:{server.port}")
-    server.faults = Faults(tuple(kind for kind in TRANSIENT if kind != "stall"), probability=0.1, seed=1)
-    assert wrong_pixels(pair, DEFLATE.pixels, windows(512, 96, 4)) == 0
-
-
 def test_a_virtual_raster_can_be_sent_to_workers(good: Path) -> None:
     (good.parent / "a.vrt").write_text(all_bands("good.tif"))
     pair = pickle.loads(pickle.dumps(planned(good.parent / "a.vrt", good)))  # noqa: S301, our own
@@ -217,6 +200,7 @@ INDEX = "<GDALTileIndexDataset><IndexDataset>SECRET</IndexDataset></GDALTileInde
 GRID = "+proj=utm +zone=31 +ellps=intl +nadgrids=SECRET"
 
 ELSEWHERE = r"points to .*, which lies elsewhere: allow that with --allow-source, or keep the sources in its own folder"
+ON_SERVER = r"points to http://127.*/b\.tif, which lies on a server: download that into its folder"
 NO_TIFF = r"a\.vrt: points to .*/b\.tif, which is no GeoTIFF: convert that with gdal_translate"
 NO_XML = r"a\.vrt: is no virtual raster that can be understood"
 MORE = r"a\.vrt: is a virtual raster with {}, more than a mosaic needs"
@@ -249,12 +233,13 @@ LEADING: dict[str, tuple[str, dict[str, str], str | None]] = {
     "tile service": (vrt(source("b.tif")), {"b.tif": WMTS}, NO_TIFF),
     "index of tiles": (vrt(source("b.tif")), {"b.tif": INDEX}, NO_TIFF),
     "half a GeoTIFF": (vrt(source("b.tif")), {"b.tif": "II*\0" + WMS}, NO_TIFF),
+    "a name that is XML": (vrt(source("below/&lt;VRTDataset/b.tif")), {}, "a name: rename it"),
     "mask of a source": (vrt(GOOD), {"good.tif.msk": vrt(SECRET)}, r"good\.tif" + NO_MASK),
     "mask": (vrt(GOOD), {"a.vrt.msk": vrt(SECRET)}, r"a\.vrt" + NO_MASK),
     "mask of a TIFF": (vrt(GOOD), {"a.vrt.msk": "II*\0"}, r"\.msk: is the mask of a virtual raster, which is not"),
     "in place of a name": (vrt(source("&lt;VRTDataset/&gt;", 0)), {}, NO_NAME),
-    "server": (vrt(source("URL", 0)), {}, ELSEWHERE),
-    "server by GDAL's name": (vrt(source("/vsicurl/URL", 0)), {}, ELSEWHERE),
+    "server": (vrt(source("URL", 0)), {}, ON_SERVER),
+    "server by GDAL's name": (vrt(source("/vsicurl/URL", 0)), {}, ON_SERVER),
     "CRS of a file": (vrt(GOOD, srs=GRID), {}, r"a\.vrt: its CRS names another file \(.*secret\.tif\), which is not"),
     "CRS of a server": (vrt(GOOD, srs="URL"), {}, "has no CRS"),
 }  # fmt: skip
@@ -267,13 +252,15 @@ def test_no_virtual_raster_leads_elsewhere(name: str, good: Path, tmp_path: Path
     server.files["b.tif"] = good.read_bytes()
     secret = tmp_path / "secret.tif"
     secret.write_bytes(good.read_bytes())
+    (good.parent / "below" / "<VRTDataset").mkdir(parents=True)
+    (good.parent / "below" / "<VRTDataset" / "b.tif").write_bytes(good.read_bytes())
     for file, content in {"a.vrt": text, **beside}.items():
         told = content.replace("SECRET", str(secret)).replace("URL", server.url("b.tif"))
         (good.parent / file).write_text(told, encoding="utf-8")
     with nobody_opens(secret):
         if message:
             with pytest.raises(InputError, match=message):
-                planned(good.parent / "a.vrt", good)
+                planned(good.parent / "a.vrt", good, f"http://127.0.0.1:{server.port}")
         else:
             assert np.array_equal(values(planned(good.parent / "a.vrt", good)).t1[0], noise()[0])
     assert not server.requests
