@@ -89,12 +89,6 @@ def virtual_raster(address: Address, allowed: Allowed) -> Virtual | None:
         return None
     if not _is_virtual(Path(address.rest)):
         return None
-    mask = Path(f"{address.rest}.msk")
-    if mask.exists():
-        raise InputError(
-            f"{mask}: is the mask of a virtual raster, which is not read: write both out with gdal_translate, or move "
-            "it away"
-        )
     sources: dict[Address, FileState] = {}
     text = _written_anew(Path(address.rest), allowed, sources, 0)
     return Virtual(text, tuple(sources.items()))
@@ -112,13 +106,25 @@ def _written_anew(path: Path, allowed: Allowed, sources: dict[Address, FileState
     if root.tag != "VRTDataset":
         raise _more_than_a_mosaic(path, f"<{root.tag}>")
     _clean(path, root)
+    _check_mask(path)
+    length = 0
     for element in root.iter(SOURCE):
         element.text = _source(path, element, allowed, sources, depth)
         element.set("relativeToVRT", "0")
-    text = ET.tostring(root, encoding="unicode")
-    if len(text) > MOST_BYTES:
-        raise _too_large(path)
-    return text
+        length += len(element.text)
+        if length > MOST_BYTES:
+            raise _too_large(path)
+    return ET.tostring(root, encoding="unicode")
+
+
+def _check_mask(path: Path) -> None:
+    """Raise `InputError` for a mask beside a virtual raster: GDAL would find it, but not beside a text."""
+    mask = Path(f"{path}.msk")
+    if mask.exists():
+        raise InputError(
+            f"{mask}: is the mask of a virtual raster, which is not read: write both out with gdal_translate, or move "
+            "it away"
+        )
 
 
 def _parsed(path: Path) -> ET.Element:

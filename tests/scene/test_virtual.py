@@ -237,6 +237,7 @@ LEADING: dict[str, tuple[str, dict[str, str], str | None]] = {
     "mask of a source": (vrt(GOOD), {"good.tif.msk": vrt(SECRET)}, r"good\.tif" + NO_MASK),
     "mask": (vrt(GOOD), {"a.vrt.msk": vrt(SECRET)}, r"a\.vrt" + NO_MASK),
     "mask of a TIFF": (vrt(GOOD), {"a.vrt.msk": "II*\0"}, r"\.msk: is the mask of a virtual raster, which is not"),
+    "mask of one within": (vrt(source("b.vrt")), {"b.vrt": vrt(GOOD), "b.vrt.msk": "II*\0"}, r"\.msk: is the mask"),
     "in place of a name": (vrt(source("&lt;VRTDataset/&gt;", 0)), {}, NO_NAME),
     "server": (vrt(source("URL", 0)), {}, ON_SERVER),
     "server by GDAL's name": (vrt(source("/vsicurl/URL", 0)), {}, ON_SERVER),
@@ -281,4 +282,12 @@ def test_a_virtual_raster_on_a_server_or_in_an_archive_is_refused(good: Path, se
 def test_a_virtual_raster_of_itself_is_told(good: Path) -> None:
     (good.parent / "a.vrt").write_text(all_bands("a.vrt"))
     with pytest.raises(InputError, match="is a virtual raster of virtual rasters too deep"):
+        planned(good.parent / "a.vrt", good)
+
+
+def test_virtual_rasters_that_multiply_are_told(good: Path) -> None:
+    (good.parent / "a.vrt").write_text(all_bands("b.vrt"))
+    (good.parent / "b.vrt").write_text(vrt(source("c.vrt") * 9))
+    (good.parent / "c.vrt").write_text(vrt(GOOD, more=f"<Description>{'x' * 2_000_000}</Description>"))
+    with pytest.raises(InputError, match=r"b\.vrt: is too large for a virtual raster: make it anew with gdalbuildvrt"):
         planned(good.parent / "a.vrt", good)
