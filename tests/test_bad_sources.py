@@ -121,6 +121,7 @@ def simple(name: str, relative: int = 1) -> str:
     )
 
 
+PIPELINE = '{"type": "gdal_streamed_alg", "command_line": "gdal vector pipeline ! read good.tif"}'
 RAW = f"<SourceFilename relativeToVRT='0'>{SECRET}</SourceFilename><ImageOffset>0</ImageOffset>"
 PYTHON = "<PixelFunctionType>f.f</PixelFunctionType><PixelFunctionLanguage>Python</PixelFunctionLanguage>"
 
@@ -167,6 +168,9 @@ BANDS = r", its bands are 1 \(red\), 2 \(green\), 3 \(blue\): name these with --
 NO_VECTOR = (
     r"cannot be read as a vector file \(it is none of GeoPackage, Shapefile, FlatGeobuf, GeoParquet, "
     r"GeoJSON and KML; ogr2ogr converts others\): give one with polygons"
+)
+NO_PIPELINE = (
+    r"cannot be read as a vector file \(JSON of the type 'gdal_streamed_alg' is no GeoJSON\): give one with polygons"
 )
 NOTHING_VALID = (
     ": no pixel is valid on both dates: check nodata values, --mask-t1, --mask-t2 and --aoi, or give "
@@ -347,6 +351,7 @@ CASES = [
     Case("AOI a service", text_at("area", '{"type": "Topology", "objects": {}}'), AOI, 3,
          r"--aoi DIR/area: cannot be read as a vector file \(JSON of the type 'Topology' is no GeoJSON\): "
          "give one with polygons, or XMIN,YMIN,XMAX,YMAX"),
+    Case("AOI a pipeline", text_at("area", PIPELINE), AOI, 3, f"--aoi DIR/area: {NO_PIPELINE}, or XMIN,YMIN,XMAX,YMAX"),
     # Bands and values (23, 27, 20)
     Case("two bands", scene_at("b.tif", bands=2), BOTH, 3,
          r"DIR/b\.tif: has too few bands for red, green and blue, its bands are 1, 2: choose one with --bands"),
@@ -434,6 +439,8 @@ CASES = [
          rf"DIR/b\.tif{NO_TIFF}"),
     Case("truth an OGR VRT", text_at("b.gpkg", "<OGRVRTDataSource/>"),
          "eval --scene {}/good.tif {}/good.tif --truth {}/b.gpkg", 3, rf"DIR/b\.gpkg: {NO_VECTOR}"),
+    Case("truth a pipeline", text_at("b.geojson", PIPELINE),
+         "eval --scene {}/good.tif {}/good.tif --truth {}/b.geojson", 3, rf"DIR/b\.geojson: {NO_PIPELINE}"),
     Case("no truth", nothing, "eval --scene {}/good.tif {}/good.tif", 2,
          "--scene T1 T2 goes with --truth FILE, and without --data and --dataset"),
     Case("eval of nothing", nothing, "eval", 2,
