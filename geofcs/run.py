@@ -99,12 +99,14 @@ def carry_out(run: Run) -> dict[str, Any]:
 
 def _computed(run: Run, space: Space) -> dict[str, Any]:
     """Make every product that is not finished; returns what run.json says, the outputs aside."""
+    made_before = {name for product in run.products for name in product.files} <= set(run.journal.finished())
+    check_room: Callable[[], None] = (lambda: None) if made_before else space.check_rasters
     with _making(run) as making:
         with run.clock.stage("tiles"):
-            counts, oddities = _compute_strips(run, making, space)
+            counts, oddities = _compute_strips(run, making, check_room)
             run.plan.pair.check_unchanged()
         with run.clock.stage("rasters"):
-            space.check_rasters()
+            check_room()
             _write_rasters(run, making, anew=counts.strips_written > 0)
         with run.clock.stage("polygons"):
             polygons = _write_polygons(run, making)
@@ -166,13 +168,15 @@ def _tell(run: Run, of_space: str) -> None:
     )
 
 
-def _compute_strips(run: Run, making: Making | MadeMeanwhile, space: Space) -> tuple[BlockCounts, Oddities]:
+def _compute_strips(
+    run: Run, making: Making | MadeMeanwhile, check_room: Callable[[], None]
+) -> tuple[BlockCounts, Oddities]:
     """Compute what strips are missing; ends as soon as the disk has no room for what is to be made of them."""
     plan, listener, blocks = run.plan, run.listener, run.plan.blocks
     tiles = sum(plan.lattice.tiles_to_compute(block) for block in blocks)
     listener.stage("tiles", tiles, "tiles", run.pixels / tiles)
     job = plan.job(run.journal.strips(plan.as_json()))
-    done = run.compute(job, blocks, CheckedListener(listener, NowAndThen(space.check_rasters)))
+    done = run.compute(job, blocks, CheckedListener(listener, NowAndThen(check_room)))
     counts = BlockCounts.total([*done.counts, *_given_up(plan, job, done.lost, listener)])
     if counts.tiles_scored == 0 and counts.strips_kept == 0 and not done.lost:
         making.abandon()

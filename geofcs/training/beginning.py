@@ -27,7 +27,6 @@ from geofcs.training.state import bytes_of, restore, state_bytes
 CONFIG = "config.yaml"
 """What a run was begun with, in its folder."""
 
-
 FIRST = (f"{STATE}.lock", f".{CONFIG}.")
 """Beginnings of what lies in the folder of a run that is not even begun."""
 
