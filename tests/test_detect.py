@@ -28,7 +28,7 @@ from pandas.testing import assert_frame_equal
 
 from geofcs.classes import SECOND
 from geofcs.detect import check_complete, detect
-from geofcs.errors import ComputeError, IncompleteError, InputError, OutputError, StoppedError
+from geofcs.errors import ComputeError, GeofcsError, IncompleteError, InputError, OutputError, StoppedError, UsageError
 from geofcs.model.build import build
 from geofcs.model.sizes import pico
 from geofcs.model.weights import save_weights
@@ -361,18 +361,18 @@ def test_a_scene_without_a_valid_pixel_is_refused_and_leaves_nothing(material: M
 
 
 @pytest.mark.parametrize(
-    ("change", "message"),
+    ("change", "kind", "message"),
     [
-        ({"threshold": 1.5}, "--threshold 1.5"),
-        ({"tile": 100_000}, "--tile 100000: 1 worker"),
-        ({"overlap": 64}, "use 0 to 63"),
-        ({"device": "abacus"}, "this machine has .*cpu"),
+        ({"threshold": 1.5}, UsageError, "--threshold 1.5"),
+        ({"tile": 100_000}, InputError, "--tile 100000: 1 worker"),
+        ({"overlap": 64}, InputError, "use 0 to 63"),
+        ({"device": "abacus"}, InputError, "this machine has .*cpu"),
     ],
 )
 def test_a_request_that_cannot_be_met_says_why(
-    material: Material, tmp_path: Path, change: dict[str, object], message: str
+    material: Material, tmp_path: Path, change: dict[str, object], kind: type[GeofcsError], message: str
 ) -> None:
-    with pytest.raises(InputError, match=message):
+    with pytest.raises(kind, match=message):
         detect(material.request(tmp_path / "out", **change), Silent())
     assert not list(tmp_path.iterdir())
 
