@@ -16,7 +16,7 @@ def keep_freed() -> None:
     """Have glibc keep what tiles free for the next ones, as it learns to by itself.
 
     It does not where MALLOC_TRIM_THRESHOLD_ is set, as Dask does for all its workers: then whatever is larger than 128
-    KiB comes from the system each time, page by page, which more than doubled the core time of `pico`.
+    KiB comes from the system each time, page by page, which nearly doubled the core time of a run with `pico`.
     """
     if sys.platform == "linux":
         set_parameter = getattr(ctypes.CDLL(None), "mallopt", None)
