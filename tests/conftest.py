@@ -12,6 +12,7 @@ import pytest
 
 from geofcs.cli.app import main
 from tests.commands import Command, Said
+from tests.torture.faults import ENDED, LEFT_OUT, WRONG, tell
 
 REALDATA = Path(__file__).parents[2] / "shared" / "realdata"
 
@@ -19,6 +20,16 @@ REALDATA = Path(__file__).parents[2] / "shared" / "realdata"
 def pytest_collection_finish() -> None:
     """What was imported stays: Python need not look through its million objects at every full collection."""
     gc.freeze()
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Tell torture how a test ended, if it is the one that runs it."""
+    if report.failed:
+        tell(ENDED, {WRONG: 1})
+    elif report.skipped:
+        tell(ENDED, {LEFT_OUT: 1})
+    elif report.when == "call":
+        tell(ENDED, {"tests": 1})
 
 
 @pytest.fixture

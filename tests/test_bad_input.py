@@ -18,6 +18,7 @@ from geofcs.model.build import build
 from geofcs.model.sizes import pico
 from geofcs.model.weights import save_weights
 from tests.commands import Command, Said
+from tests.torture.faults import BAD_INPUT, tell
 
 UTM = CRS.from_epsg(32631)
 PLACE = Affine(0.5, 0, 500_000, 0, -0.5, 4_600_000)
@@ -97,6 +98,7 @@ def check(place: Place, said: Said, exit_code: int, message: str) -> None:
     assert "Traceback" not in said.text
     assert not place.out.exists()
     assert not place.out.with_name("out.partial").exists()
+    tell(BAD_INPUT, {f"exit code {exit_code}": 1})
 
 
 def detect(geofcs: Command, place: Place, *more: object, t1: object = None, t2: object = None) -> Said:

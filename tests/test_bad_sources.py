@@ -27,6 +27,7 @@ from geofcs.cli.app import main
 from geofcs.model.build import build
 from geofcs.model.sizes import pico
 from geofcs.model.weights import save_weights
+from tests.torture.faults import BAD_INPUT, tell
 
 UTM = CRS.from_epsg(32631)
 PLACE = Affine(0.5, 0, 500_000, 0, -0.5, 4_600_000)
@@ -505,3 +506,4 @@ def test_bad_sources_end_in_one_line_and_an_exit_code(
     assert re.fullmatch(f"geofcs: (?:{case.message})", errors[0].replace(str(tmp_path), "DIR")), said
     assert "Traceback" not in said
     assert sorted(tmp_path.iterdir()) == before
+    tell(BAD_INPUT, {f"exit code {case.exit_code}": 1})

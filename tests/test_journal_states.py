@@ -19,6 +19,7 @@ from geofcs.journal import PLAN_FILE, RUN_FILE, Journal
 from geofcs.mosaic import Mosaic
 from geofcs.records import is_as_described, lasting, read_json, read_sealed
 from geofcs.strips import Strip, has_sound_strip, write_strip
+from tests.torture.faults import COMMANDS, JOURNALS, tell
 from tests.torture.steps import before_each_change
 
 STRIPS = [Strip(row, 0, 1, 8 * row, 0, 8, 16) for row in range(3)]
@@ -124,14 +125,17 @@ class Machine(RuleBasedStateMachine):
         except Killed:
             self.published |= {plan} if overwrite or not self.published else set()
             self.plan_is_damaged &= self.has_record()
+            tell(COMMANDS, {"killed": 1})
             return
         except InputError as error:
             assert not restart
             assert self.plan_is_damaged or begun not in (None, plan), error
+            tell(COMMANDS, {"refused": 1})
             return
         except OutputError as error:
             assert not overwrite, error
             assert self.journal.is_published, error
+            tell(COMMANDS, {"refused": 1})
             return
         finally:
             self.death.changes_left = None
@@ -139,6 +143,7 @@ class Machine(RuleBasedStateMachine):
         assert self.plan_in(self.journal.out) == plan
         assert [path.name for path in self.folder.iterdir()] == ["out"]
         self.published, self.is_there, self.plan_is_damaged = {plan}, True, False
+        tell(COMMANDS, {"done": 1})
 
     def has_record(self) -> bool:
         """Whether the unfinished run has got as far as a plan, or as its record."""
@@ -213,6 +218,7 @@ class Machine(RuleBasedStateMachine):
         """Leave nothing behind."""
         if hasattr(self, "folder"):
             shutil.rmtree(self.folder)
+            tell(JOURNALS, {"to the end": 1})
 
 
 def test_whatever_happens_what_is_published_is_right(death: Death) -> None:

@@ -4,29 +4,28 @@ from __future__ import annotations
 
 import random
 import shutil
-from collections import Counter
 from pathlib import Path
 
 from geofcs.errors import VerificationError
 from geofcs.verify import verify
+from tests.torture.faults import CUTS, FLIPS, tell
 
 
-def damage_everything(whole: Path, scratch: Path, cuts: int, flips: int) -> Counter[str]:
-    """Counts of damages by kind, all of them found and named."""
-    out, result = Path(shutil.copytree(whole, scratch)), Counter[str]()
+def damage_everything(whole: Path, scratch: Path, cuts: int, flips: int) -> None:
+    """Do all this to a copy of a finished output."""
+    out = Path(shutil.copytree(whole, scratch))
     verify(out)
     for path in sorted(out.iterdir()):
         content, dice = path.read_bytes(), random.Random(path.name)
-        bad = [("cut short", content[: len(content) * number // cuts]) for number in range(cuts)]
-        bad += [("bit turned over", _flipped(content, dice.randrange(8 * len(content)))) for _ in range(flips)]
-        for kind, damaged in bad:
+        bad = [(CUTS, content[: len(content) * number // cuts]) for number in range(cuts)]
+        bad += [(FLIPS, _flipped(content, dice.randrange(8 * len(content)))) for _ in range(flips)]
+        for fault, damaged in bad:
             path.write_bytes(damaged)
-            assert _is_named(out, path.name), (path, kind)
-            result[kind] += 1
+            assert _is_named(out, path.name), (path, fault)
+            tell(fault, {path.name: 1})
         path.write_bytes(content)
     verify(out)
     shutil.rmtree(out)
-    return result
 
 
 def _flipped(content: bytes, bit: int) -> bytes:

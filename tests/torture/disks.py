@@ -6,12 +6,12 @@ import re
 import resource
 import shutil
 import subprocess
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from geofcs.errors import OutputError
+from tests.torture.faults import DISKS, LARGE_ENOUGH, LIMITS, tell
 from tests.torture.forks import Stages
 from tests.torture.kills import Bench
 from tests.torture.runs import content_of
@@ -22,9 +22,6 @@ LINE = re.compile(r"(_tiff\w+: .*\n)*geofcs: .*(No space|make room|free some|fre
 """One line, which says what is the matter and what helps. (GDAL's TIFF library may say that it could not write.)"""
 
 NEEDED = re.compile(r"free.*needed|needs .* more at least|nothing can be written beside it")
-
-
-ENOUGH = "large enough"
 
 
 def can_mount(folder: Path) -> bool:
@@ -48,22 +45,20 @@ def small_disk(folder: Path, options: str) -> Iterator[None]:
         subprocess.run(["umount", folder], check=True)
 
 
-def fill_disks(bench: Bench, cases: Iterable[int], of: int) -> Counter[str]:
+def fill_disks(bench: Bench, cases: Iterable[int], of: int) -> None:
     """Some of so many disks, from nothing to more than enough: too few bytes, too few files, too small files.
 
-    Counts the stages in which a disk was full. Where disks cannot be mounted, all of them are of the last kind.
+    Tells the stages in which a disk was full. Where disks cannot be mounted, there are cases of the last kind only.
     """
-    result = Counter[str]()
     mounts = can_mount(bench.folder / "disk")
     for case in cases:
-        share = (case * 37 % of + 1) / of  # 37: neighbours in number are far apart in size
-        if not mounts or case % 4 == 3:
-            result[_with_small_files(bench, int(share * 420_000))] += 1
-        elif case % 4 == 2:
-            result[_on_disk(bench, f"size={PLENTY},nr_inodes={2 + int(share * 28)}", overwrite=False)] += 1
-        else:
-            result[_on_disk(bench, f"size={int(share * 1_100_000)}", overwrite=case % 4 == 1)] += 1
-    return result
+        share = (case * 37 % of + 0.5) / of  # 37: neighbours in number are far apart in size
+        if case % 4 == 3:
+            tell(LIMITS, {_with_small_files(bench, int(share * 420_000)): 1})
+        elif mounts and case % 4 == 2:
+            tell(DISKS, {_on_disk(bench, f"size={PLENTY},nr_inodes={2 + int(share * 28)}", overwrite=False): 1})
+        elif mounts:
+            tell(DISKS, {_on_disk(bench, f"size={int(share * 1_100_000)}", overwrite=case % 4 == 1): 1})
 
 
 def _on_disk(bench: Bench, options: str, *, overwrite: bool) -> str:
@@ -82,7 +77,7 @@ def _on_disk(bench: Bench, options: str, *, overwrite: bool) -> str:
         ended = bench.start(run).ended()
         if ended.code == 0:
             assert content_of(disk / "out") == bench.expected
-            return ENOUGH
+            return LARGE_ENOUGH
         _check(ended.code, ended.said)
         assert (disk / "out" / "old").exists() if overwrite else not (disk / "out").exists()
         subprocess.run(["mount", "-o", f"remount,size={PLENTY},nr_inodes=0", disk], check=True, capture_output=True)
@@ -107,7 +102,7 @@ def _with_small_files(bench: Bench, size: int) -> str:
     ended = bench.start(limited).ended()
     if ended.code == 0:
         assert content_of(out) == bench.expected
-        return ENOUGH
+        return LARGE_ENOUGH
     _check(ended.code, ended.said)
     assert not out.exists()
     bench.finish(run, out)

@@ -18,15 +18,13 @@ from unittest import mock
 
 from geofcs.errors import GeofcsError
 from geofcs.journal import Journal
+from tests.torture.faults import PUBLISH, START
 
 KILLED = -signal.SIGKILL
 """The exit code of a process that was killed."""
 
 FAULT = 99
 """The exit code of a run that failed in a way that users would see as a traceback."""
-
-START, PUBLISH = "start", "publish"
-"""What a run is doing before the first stage that it tells of, and once run.json is about to be written."""
 
 
 @dataclass(frozen=True)

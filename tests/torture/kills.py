@@ -5,16 +5,14 @@ from __future__ import annotations
 import random
 import shutil
 import time
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.torture.forks import KILLED, PUBLISH, START, Fork, Stages
+from tests.torture.faults import KILLS, STAGES, STEPS, tell
+from tests.torture.forks import KILLED, Fork, Stages
 from tests.torture.runs import Content, Material, content_of, detect_without_model
 from tests.torture.steps import before_each_change, die_before_change
-
-STAGES = (START, "tiles", "rasters", "polygons", PUBLISH)
 
 MOST_KILLS = 6
 """Kills of one output before it is left alone."""
@@ -75,13 +73,13 @@ def bench_in(folder: Path, material: Material) -> Bench:
     return Bench(folder, material, content_of(out), out, seconds)
 
 
-def kill_at_random(bench: Bench, kills: int, seed: int, threads_share: float) -> Counter[str]:
+def kill_at_random(bench: Bench, kills: int, seed: int, threads_share: float) -> None:
     """Kill runs at random moments, every stage as often as the others; some runs replace an older output.
 
-    Counts kills by stage; every output is finished and compared in the end.
+    Tells the stages in which runs were killed; every output is finished and compared in the end.
     """
-    dice, result = random.Random(seed), Counter[str]()
-    while result.total() < kills:
+    dice, done = random.Random(seed), 0
+    while done < kills:
         out, overwrite = bench.fresh(), dice.random() < 0.3
         if overwrite:
             shutil.copytree(bench.undisturbed, out)
@@ -98,10 +96,10 @@ def kill_at_random(bench: Bench, kills: int, seed: int, threads_share: float) ->
             _check_half_way(bench, out, overwrite)
             if ended.code == 0 or (out.exists() and not (out / "old").exists()):
                 break
-            result[ended.stage] += 1
+            tell(KILLS, {ended.stage: 1})
+            done += 1
         else:
             bench.finish(run, out)
-    return result
 
 
 def _check_half_way(bench: Bench, out: Path, overwrite: bool) -> None:
@@ -113,9 +111,8 @@ def _check_half_way(bench: Bench, out: Path, overwrite: bool) -> None:
         assert list(out.parent.glob("out.replaced-*/old"))
 
 
-def kill_at_every_step(bench: Bench, every: int, offset: int) -> Counter[str]:
-    """Kill runs before every n-th of their changes to the file system, and finish each of them; kills by stage."""
-    result = Counter[str]()
+def kill_at_every_step(bench: Bench, every: int, offset: int) -> None:
+    """Kill runs before every n-th of their changes to the file system, and finish each of them."""
     for number in range(1 + offset, 1 + _count_steps(bench), every):
         out = bench.fresh()
         shutil.copytree(bench.undisturbed, out)
@@ -128,11 +125,10 @@ def kill_at_every_step(bench: Bench, every: int, offset: int) -> Counter[str]:
 
         ended = bench.start(doomed).ended()
         assert ended.code == KILLED, ended
-        result[ended.stage] += 1
         _check_half_way(bench, out, overwrite=True)
         if not out.exists() or (out / "old").exists():
             bench.finish(run, out)
-    return result
+        tell(STEPS, {ended.stage: 1})
 
 
 def _count_steps(bench: Bench) -> int:

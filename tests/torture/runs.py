@@ -15,6 +15,7 @@ from unittest import mock
 import torch
 from torch import Tensor
 
+import geofcs.making  # noqa: F401, before runs are forked: a run imports it late, and that takes half of its time
 from geofcs import detect
 from geofcs.blocks import BlockJob, run_block
 from geofcs.classes import SECOND

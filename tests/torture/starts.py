@@ -5,8 +5,8 @@ from __future__ import annotations
 import random
 import re
 import time
-from collections import Counter
 
+from tests.torture.faults import STARTS, tell
 from tests.torture.forks import KILLED, Fork
 from tests.torture.kills import Bench
 
@@ -17,9 +17,9 @@ REFUSED = re.compile(
 )
 
 
-def start_at_once(bench: Bench, rounds: int, seed: int) -> Counter[str]:
-    """Counts of starts that were done, refused and killed."""
-    dice, result = random.Random(seed), Counter[str]()
+def start_at_once(bench: Bench, rounds: int, seed: int) -> None:
+    """Tells of starts that were done, refused and killed."""
+    dice = random.Random(seed)
     for _ in range(rounds):
         out = bench.fresh()
         run = bench.run(out)
@@ -30,12 +30,11 @@ def start_at_once(bench: Bench, rounds: int, seed: int) -> Counter[str]:
         for ended in [fork.ended() for fork in forks]:
             if ended.code == 5:
                 assert REFUSED.fullmatch(ended.said), ended
-                result["refused"] += 1
+                tell(STARTS, {"refused": 1})
             else:
                 assert ended.code in (0, KILLED), ended
-                result["done" if ended.code == 0 else "killed"] += 1
+                tell(STARTS, {"done" if ended.code == 0 else "killed": 1})
         if out.exists():
             bench.check_finished(out)
         else:
             bench.finish(run, out)
-    return result

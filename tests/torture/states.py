@@ -6,7 +6,6 @@ import random
 import shutil
 import subprocess
 import time
-from collections import Counter
 from pathlib import Path
 
 import torch
@@ -15,7 +14,8 @@ from torch import Tensor
 from geofcs.errors import InputError, OutputError
 from geofcs.training.checkpoint import Checkpoints
 from tests.torture.disks import PLENTY, can_mount, small_disk
-from tests.torture.forks import KILLED, START, Fork, Stages
+from tests.torture.faults import LARGE_ENOUGH, START, STATE_DAMAGE, STATE_DISKS, STATE_KILLS, tell
+from tests.torture.forks import KILLED, Fork, Stages
 
 ENOUGH = 5
 """States that a disk is large enough for, with the one before kept."""
@@ -36,13 +36,13 @@ def check_loads(folder: Path, at_least: int) -> int:
     return iteration
 
 
-def kill_while_saving(folder: Path, kills: int, seed: int) -> Counter[str]:
+def kill_while_saving(folder: Path, kills: int, seed: int) -> None:
     """Kill a process that saves state after state, at random moments; sometimes damage the last state as well."""
-    dice, result, done = random.Random(seed), Counter[str](), 0
+    dice, done = random.Random(seed), 0
     shutil.rmtree(folder, ignore_errors=True)
     states = folder / "state"
     folder.mkdir()
-    while result["kills"] < kills:
+    for _ in range(kills):
 
         def save(stages: Stages, first: int = done + 1) -> None:
             for iteration in range(first, first + 10_000):
@@ -57,12 +57,11 @@ def kill_while_saving(folder: Path, kills: int, seed: int) -> Counter[str]:
         assert ended.code == KILLED, ended
         assert ended.stage != START
         done = check_loads(states, at_least=int(ended.stage))
-        result["kills"] += 1
+        tell(STATE_KILLS, {"loaded again": 1})
         if dice.random() < 0.3:
             _damage_last(states, dice)
             done = check_loads(states, at_least=done - 1)
-            result["last state damaged, the one before taken"] += 1
-    return result
+            tell(STATE_DAMAGE, {"the one before taken": 1})
 
 
 def _damage_last(states: Path, dice: random.Random) -> None:
@@ -73,11 +72,11 @@ def _damage_last(states: Path, dice: random.Random) -> None:
     path.write_bytes(dice.choice([flipped, content[: bit // 8]]))
 
 
-def fill_with_state(folder: Path, share: float) -> Counter[str]:
+def fill_with_state(folder: Path, share: float) -> None:
     """Save states on a small disk until one does not fit: that one is refused in one line, the one before stays."""
     disk = folder / "disk"
     if not can_mount(disk):
-        return Counter()
+        return
     with small_disk(disk, f"size={int(share * 2_000_000)}"):
         saved = _save_until_full(disk / "state")
         if saved:
@@ -85,7 +84,7 @@ def fill_with_state(folder: Path, share: float) -> Counter[str]:
         subprocess.run(["mount", "-o", f"remount,size={PLENTY}", disk], check=True, capture_output=True)
         Checkpoints(disk / "state").save(saved + 1, tensors_after(saved + 1), {})
         check_loads(disk / "state", saved + 1)
-    return Counter({"full" if saved < ENOUGH else "large enough": 1})
+    tell(STATE_DISKS, {"refused" if saved < ENOUGH else LARGE_ENOUGH: 1})
 
 
 def _save_until_full(states: Path) -> int:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.torture.faults import DAMAGED_TIFFS, tell
+
 pytest.importorskip("resource", reason="memory is limited by the system's rlimit")
 
 
@@ -22,6 +24,7 @@ def test_damaged_files_end_in_errors_of_ours(count: int, seed: int) -> None:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     ends = json.loads(done.stdout)
+    tell(DAMAGED_TIFFS, ends)
     assert sum(ends.values()) == count
     assert set(ends) <= {"read", "InputError", "SourceError"}
     assert ends["read"] > count / 20

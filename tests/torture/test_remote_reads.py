@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import itertools
-import json
-import os
 from collections import Counter
 from contextlib import ExitStack
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,6 +15,7 @@ from geofcs.scene import PairReader, SceneOptions, ScenePair, plan_pair
 from tests.remote.conftest import hurried, server
 from tests.remote.scenes import ServedScene, served_scene, windows
 from tests.remote.server import TRANSIENT, Faults, FaultyServer
+from tests.torture.faults import REMOTE_FAULTS, REMOTE_READS, WRONG, tell
 
 __all__ = ["hurried", "server"]
 
@@ -55,15 +53,16 @@ def test_no_read_is_silently_wrong(name: str, kind: str, server: FaultyServer, m
     scene = FILES[name]
     server.files["a.tif"] = scene.content
     pair = plan_pair(server.url("a.tif"), server.url("a.tif"), SceneOptions(scale="0,255"))
-    counts: Counter[str] = Counter()
+    counts, faults = Counter[str](), 0
     for number, probability in enumerate(PROBABILITIES):
         server.faults = Faults((kind,), probability, seed=number)
         read_all(pair, scene, windows(1024, 40, reads, seed=number), counts)
-        counts["faults"] += server.faults.total
-    record(f"{name}; {kind}", counts)
-    assert counts["wrong"] == 0
+        faults += server.faults.total
+    tell(REMOTE_READS, counts)
+    tell(REMOTE_FAULTS, {kind: faults})
+    assert counts[WRONG] == 0
     assert counts["right"] + counts["refused"] == reads * len(PROBABILITIES)
-    assert counts["faults"] > 20
+    assert faults > 20
     if kind in ("429", "500", "502", "503", "reset", "stall"):
         assert counts["refused"] == 0, "what is asked for again comes in the end"
 
@@ -92,11 +91,4 @@ def outcome(reader: PairReader, scene: ServedScene, window: Window) -> str:
     except (SourceError, InputError):
         return "refused"
     right = np.array_equal(found.t1, expected) and np.array_equal(found.t2, expected)
-    return "right" if right else "wrong"
-
-
-def record(case: str, counts: Counter[str]) -> None:
-    """One line of the table in docs/reliability.md, where GEOFCS_TORTURE names a file for it."""
-    if "GEOFCS_TORTURE" in os.environ:
-        with Path(os.environ["GEOFCS_TORTURE"]).open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"case": case, **counts}) + "\n")
+    return "right" if right else WRONG

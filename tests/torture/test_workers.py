@@ -19,6 +19,7 @@ from tests.schedule.scorers import SlowSource
 from tests.schedule.test_cluster import CREW
 from tests.stubs import Nobody, Silent
 from tests.test_blocks import stub_job
+from tests.torture.faults import LOST_WORKERS, tell
 
 RUNS = 12
 MOST_KILLS = 3
@@ -78,4 +79,6 @@ def test_workers_killed_during_a_dozen_runs_change_no_byte(tmp_path: Path) -> No
             kills += len(killed)
             assert done.lost == []
             assert digests(job) == digests(plain)
+            if killed:
+                tell(LOST_WORKERS, {f"with {len(killed)} killed": 1})
     assert kills >= RUNS

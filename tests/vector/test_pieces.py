@@ -20,6 +20,7 @@ from geofcs.vector import pieces
 from geofcs.vector.pieces import Cut
 from geofcs.vector.polygonize import polygonize
 from geofcs.vector.stream import RegionStream
+from tests.torture.faults import POLYGONS, tell
 from tests.vector.rasters import Codes, Found, regions_in_blocks, write_raster
 from tests.vector.test_seams import random_rasters, sieve, spiral
 
@@ -98,6 +99,7 @@ def same(region: Found) -> tuple[object, ...]:
 @given(random_rasters(), cuts)
 def test_pieces_of_many_random_rasters_are_their_regions(raster: tuple[Codes, int], cut: Cut) -> None:
     check(*raster, cut)
+    tell(POLYGONS, {"cut into pieces": 1})
 
 
 @pytest.mark.parametrize("draw", [spiral, sieve])

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from tests.torture.faults import POLYGONS, tell
 from tests.vector.rasters import NODATA, Codes, comparable, regions_at_once, regions_in_blocks
 
 MOST_BLOCKS = 150
@@ -80,6 +81,7 @@ def test_many_random_rasters(raster: tuple[Codes, int]) -> None:
     """Equal to one call on the whole raster, valid, as large as their pixels, and burnt in they give the raster."""
     check(*raster)
     check_burning(*raster)
+    tell(POLYGONS, {"of any size": 1})
 
 
 @pytest.mark.long
@@ -88,6 +90,7 @@ def test_many_random_rasters(raster: tuple[Codes, int]) -> None:
 def test_many_small_rasters_of_any_kind(codes: Codes, side: int) -> None:
     check(codes, side)
     check_burning(codes, side)
+    tell(POLYGONS, {"small": 1})
 
 
 @settings(max_examples=30, deadline=None)
