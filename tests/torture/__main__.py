@@ -72,7 +72,7 @@ def main() -> None:
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="geofcs-torture-") as name:
         folder = Path(name)
-        wanted = _wanted(given.quick, can_mount(folder / "disk"))
+        those = wanted(given.quick, can_mount(folder / "disk"))
         os.environ[FILE] = str(folder / "told")
         torture_runs(folder, QUICK if given.quick else FULL)
         if not given.quick:
@@ -80,15 +80,15 @@ def main() -> None:
         ended = told(folder / "told")
     wrong = sum(each[WRONG] for each in ended.values())
     sentence = f"Wrong, torn or lost: {wrong}. {time.monotonic() - began:.0f} s on {os.cpu_count()} cores.\n"
-    text = f"{as_table(wanted, ended)}\n{sentence}"
+    text = f"{as_table(those, ended)}\n{sentence}"
     sys.stdout.write(text)
     if given.docs:
         put_between_marks(given.docs, text)
-    if lacking := missing(wanted, ended):
+    if lacking := missing(those, ended):
         raise SystemExit("\n".join(lacking))
 
 
-def _wanted(quick: bool, mounts: bool) -> Sequence[Fault]:
+def wanted(quick: bool, mounts: bool) -> Sequence[Fault]:
     """What there has to be; where disks cannot be mounted, a quick look leaves them out and says so, all of it ends."""
     if not quick:
         if not mounts:
@@ -112,13 +112,13 @@ def torture_runs(folder: Path, amount: Amount) -> None:
 def _begin(folder: Path, bench: Bench, lane: int, amount: Amount) -> int:
     """A lane in a process of its own; returns its number."""
     folder.mkdir()
-    return _fork(lambda: _lane(replace(bench, folder=folder), lane, amount))
+    return _fork(lambda: in_lane(replace(bench, folder=folder), lane, amount))
 
 
-def _lane(bench: Bench, lane: int, amount: Amount) -> None:
+def in_lane(bench: Bench, lane: int, amount: Amount) -> None:
     """A little of each fault in every round; whatever goes wrong is told, and the next fault is tried."""
     for slot in range(lane, amount.slots, amount.lanes):
-        for fault, inflict in _faults(bench, slot, amount).items():
+        for fault, inflict in faults_of(bench, slot, amount).items():
             try:
                 inflict()
             except Exception:  # noqa: BLE001, it is counted, and the exit code tells of it
@@ -126,7 +126,7 @@ def _lane(bench: Bench, lane: int, amount: Amount) -> None:
                 tell(fault, {WRONG: 1})
 
 
-def _faults(bench: Bench, slot: int, amount: Amount) -> dict[Fault, Callable[[], None]]:
+def faults_of(bench: Bench, slot: int, amount: Amount) -> dict[Fault, Callable[[], None]]:
     """What a round consists of."""
     cases, shares = range(slot * amount.disks, (slot + 1) * amount.disks), amount.slots
     inflict: dict[Fault, Callable[[], None]] = {

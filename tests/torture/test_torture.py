@@ -5,12 +5,16 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from tests.torture import __main__ as torture
 from tests.torture.__main__ import NO_DISKS
 from tests.torture.faults import DISKS, ENDED, FILE, KILLS, OF_RUNS, OF_TESTS, ON_DISKS, STAGES, WRONG, tell, told
+from tests.torture.kills import Bench
+from tests.torture.runs import Material
 from tests.torture.table import BEGIN, END, as_table, missing, put_between_marks, read_table
 
 ROOT = Path(__file__).parents[2]
@@ -32,6 +36,30 @@ def test_the_table_in_the_docs_is_what_torture_wrote_of_everything_that_has_to_b
     ended = read_table(page)
     assert missing(faults, ended) == []
     assert as_table(faults, ended) in page
+
+
+def test_where_disks_cannot_be_mounted_only_a_quick_look_is_taken_and_says_so(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert DISKS.name not in {each.name for each in torture.wanted(quick=True, mounts=False)}
+    assert NO_DISKS in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="cannot be mounted"):
+        torture.wanted(quick=False, mounts=False)
+
+
+def test_a_fault_that_ends_wrong_is_told_and_the_next_is_tried(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def torn() -> None:
+        raise AssertionError("an output is torn")
+
+    monkeypatch.setenv(FILE, str(tmp_path / "told"))
+    inflict = {KILLS: torn, DISKS: lambda: tell(DISKS, {"tiles": 1})}
+    monkeypatch.setattr(torture, "faults_of", lambda *_: inflict)
+    bench = Bench(tmp_path, Material(tmp_path, tmp_path, tmp_path), {}, tmp_path, {})
+    torture.in_lane(bench, 0, replace(torture.QUICK, lanes=1, rounds=2))
+    assert told(tmp_path / "told") == {KILLS.name: {WRONG: 2}, DISKS.name: {"tiles": 2}}
+    assert "an output is torn" in capsys.readouterr().err
 
 
 def test_what_was_too_rare_or_wrong_or_never_is_missed() -> None:
