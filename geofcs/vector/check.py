@@ -38,6 +38,23 @@ def check_pages(package: Path, count: int) -> None:
         )
 
 
+def check_closed(package: Path) -> None:
+    """See that each table has the triggers of the others: GDAL makes the last while it closes the file, and on a full
+    disk leaves them out and reports nothing. Raises `VerificationError`.
+    """
+    with opened(package) as database:
+        counts = database.execute(
+            "SELECT table_name, (SELECT count(*) FROM sqlite_master WHERE type = 'trigger' AND tbl_name = table_name "
+            "AND name LIKE '%feature_count%') FROM gpkg_contents"
+        ).fetchall()
+    if len({count for _, count in counts}) > 1:
+        found = ", ".join(f"{name} has {count}" for name, count in counts)
+        raise VerificationError(
+            f"{package.name} lacks triggers ({found}): the disk may be full or failing; free some space and give the "
+            "same command again"
+        )
+
+
 def check_polygons(package: Path) -> None:
     """Read every feature, and see that it is a valid polygon. Raises `VerificationError`."""
     try:

@@ -22,7 +22,7 @@ from rasterio.enums import WktVersion
 
 from geofcs.durable import rename_synced
 from geofcs.errors import OutputError, UsageError, VerificationError
-from geofcs.vector.check import LAYER, ROWS_PER_BATCH, check_pages
+from geofcs.vector.check import LAYER, ROWS_PER_BATCH, check_closed, check_pages
 from geofcs.vector.features import GEOMETRY, SCHEMA
 
 ATTRIBUTES = [name for name in SCHEMA.names if name not in ("fid", GEOMETRY)]
@@ -139,6 +139,7 @@ def _check_written(package: Path, count: int, out: Path) -> None:
     """What is not whole just after it was written had no room: GDAL does not report every write that fails."""
     try:
         check_pages(package, count)
+        check_closed(package)
     except VerificationError as error:
         raise OutputError(f"{out}: cannot be written: {error}") from error
 
