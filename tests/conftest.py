@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from geofcs.cli.app import main
-from tests.commands import Command, Said
+from tests.commands import Command, Said, end_here
 from tests.torture.faults import ENDED, LEFT_OUT, WRONG, tell
 
 REALDATA = Path(__file__).parents[2] / "shared" / "realdata"
@@ -38,6 +38,7 @@ def geofcs(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) 
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def run(*arguments: object) -> Said:
+        monkeypatch.setattr("geofcs.cli.app.end_at_once", end_here)
         monkeypatch.setattr(sys, "argv", ["geofcs", *map(str, arguments)])
         with pytest.raises(SystemExit) as end:
             main()

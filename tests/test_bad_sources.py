@@ -27,6 +27,7 @@ from geofcs.cli.app import main
 from geofcs.model.build import build
 from geofcs.model.sizes import pico
 from geofcs.model.weights import save_weights
+from tests.commands import end_here
 from tests.torture.faults import BAD_INPUT, tell
 
 UTM = CRS.from_epsg(32631)
@@ -496,6 +497,7 @@ def test_bad_sources_end_in_one_line_and_an_exit_code(
     arguments = [part.format(*[tmp_path] * 3) for part in case.arguments.split()]
     if arguments[0] in ("detect", "eval") and "--weights" not in arguments:
         arguments += ["--weights", str(weights)]
+    monkeypatch.setattr("geofcs.cli.app.end_at_once", end_here)
     monkeypatch.setattr(sys, "argv", ["geofcs", *arguments])
     with pytest.raises(SystemExit) as end:
         main()
