@@ -45,8 +45,9 @@ from tests.torture.forks import Stages
 TIMED: tuple[tuple[Any, Callable[..., Any]], ...] = (
     (strips, strips._checksums), (strips, sync), (blocks, has_sound_strip), (storage, storage._check),
     (Pyramid, Pyramid.check_header), (TileRow, TileRow.check), (raster, sync), (raster, lasting), (run, lasting),
-    (write, check_pages), (write, check_closed), (durable, sync), (Lock, Lock.check), (Journal, Journal.settle), (Journal, Journal.begin),
-    (Journal, Journal.completed), (Journal, Journal.finish), (Journal, Journal.complete), (Journal, Journal.publish),
+    (write, check_pages), (write, check_closed), (durable, sync), (Lock, Lock.check),
+    (Journal, Journal.settle), (Journal, Journal.begin), (Journal, Journal.completed), (Journal, Journal.finish),
+    (Journal, Journal.complete), (Journal, Journal.publish),
 )  # fmt: skip
 """Each function where it is looked up; `tests/torture/test_overhead.py` sees that a run calls all of them."""
 
