@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,7 @@ from geofcs.grid import Grid, applied
 from geofcs.remote import parse_address
 from geofcs.scene.alignment import bounds_text, crs_text, window_of_centres
 from geofcs.scene.options import numbers_in
+from geofcs.scene.shapes import projected
 from geofcs.scene.vectors import read_shapes
 
 SIDE_TESTED_BY_PIXEL = 64
@@ -127,13 +129,16 @@ def _file_shape(text: str) -> tuple[BaseGeometry, pyproj.CRS | None]:
         found = read_shapes(text)
     except InputError as error:
         raise InputError(f"--aoi {error}, or XMIN,YMIN,XMAX,YMAX") from error
-    parts = shapely.get_parts(shapely.make_valid(found.geometries))
-    polygons = parts[shapely.area(parts) > 0]
+    name = parse_address(text).shown
+    try:
+        parts = shapely.get_parts(shapely.make_valid(found.geometries))
+        polygons = parts[shapely.area(parts) > 0]
+        area = shapely.union_all(polygons)
+    except shapely.errors.GEOSException as error:
+        raise InputError(f"--aoi {name}: its polygons cannot be put together ({error}): mend them") from error
     if not len(polygons):
-        raise InputError(
-            f"--aoi {parse_address(text).shown}: holds no polygons: give a file with some, or XMIN,YMIN,XMAX,YMAX"
-        )
-    return shapely.union_all(polygons), found.crs
+        raise InputError(f"--aoi {name}: holds no polygons: give a file with some, or XMIN,YMIN,XMAX,YMAX")
+    return area, found.crs
 
 
 def _in_pixels(shape: BaseGeometry, crs: pyproj.CRS | None, grid: Grid, text: str) -> BaseGeometry:
@@ -149,11 +154,8 @@ def _in_pixels(shape: BaseGeometry, crs: pyproj.CRS | None, grid: Grid, text: st
 def _reprojected(shape: BaseGeometry, crs: pyproj.CRS, target: pyproj.CRS, text: str) -> BaseGeometry:
     left, bottom, right, top = shape.bounds
     shape = shapely.segmentize(shape, max(right - left, top - bottom) / POINTS_PER_SIDE)
-    move = pyproj.Transformer.from_crs(crs, target, always_xy=True)
-    moved = shapely.transform(shape, lambda points: np.column_stack(move.transform(*points.T)))
-    if not np.isfinite(moved.bounds).all():
-        raise InputError(f"--aoi {text}: lies outside what the CRS of the scenes can describe: check its coordinates")
-    return shapely.make_valid(moved)
+    (moved,) = shapely.make_valid(projected(np.array([shape], object), crs, target, f"--aoi {text}"))
+    return cast(BaseGeometry, moved)
 
 
 def _extent_text(in_pixels: BaseGeometry, grid: Grid) -> str:

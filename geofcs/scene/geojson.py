@@ -12,6 +12,7 @@ import numpy as np
 import pyproj
 import shapely
 
+from geofcs.scene.crs_files import checked_crs
 from geofcs.scene.shapes import Shapes
 
 GEOMETRIES = frozenset(
@@ -27,7 +28,14 @@ def read_geojson(path: Path, wanted: Sequence[str]) -> Shapes:
 
     Raises `ValueError` and what json, shapely and pyproj raise over such as are damaged.
     """
-    content = json.loads(path.read_bytes().decode("utf-8-sig"))
+    try:
+        content = json.loads(path.read_bytes().decode("utf-8-sig"))
+    except json.JSONDecodeError as error:
+        if error.msg == "Extra data":
+            raise ValueError(
+                "it holds several texts, as GeoJSONSeq does: ogr2ogr -f GeoJSON makes one of them"
+            ) from None
+        raise
     features = _features_in(content)
     geometries = [each.get("geometry") for each in features]
     texts = np.array([None if each is None else json.dumps(each) for each in geometries], object)
@@ -60,4 +68,4 @@ def _crs_in(content: dict[str, Any]) -> pyproj.CRS | None:
     known = CRS_NAME.fullmatch(name) if isinstance(name, str) else None
     if known is None:
         raise ValueError("its CRS is no name such as urn:ogc:def:crs:EPSG::32631, and links are not followed")
-    return pyproj.CRS.from_authority(*known.groups())
+    return checked_crs(":".join(known.groups()))

@@ -18,7 +18,7 @@ from rasterio.windows import Window
 from geofcs.errors import InputError
 from geofcs.grid import Grid
 from geofcs.scene.bands import FileBands, choose_bands
-from geofcs.scene.crs_files import check_crs
+from geofcs.scene.crs_files import checked_raster_crs
 from geofcs.scene.files import RasterFile
 from geofcs.scene.handle import Handle, Layers
 
@@ -178,7 +178,7 @@ def own_grid(file: RasterFile, dataset: DatasetReader, assume_crs: CRS | None) -
     A grid without CRS means that the file has no position at all, or a position nobody knows the CRS of. Raises
     `InputError` for positions by ground control points, and for a CRS that names a file.
     """
-    check_crs(file.path, dataset.crs.to_wkt() if dataset.crs else "")
+    own_crs = _own_crs(file, dataset)
     placed = not dataset.transform.almost_equals(Affine.identity())
     if not placed and (dataset.gcps[0] or dataset.rpcs):
         raise InputError(
@@ -186,8 +186,15 @@ def own_grid(file: RasterFile, dataset: DatasetReader, assume_crs: CRS | None) -
         )
     if dataset.transform.is_degenerate:
         raise InputError(f"{file.path}: its pixels have no extent on the ground: mend it with gdal_edit.py -a_ullr")
-    crs = (dataset.crs or assume_crs) if placed else None
+    crs = (own_crs or assume_crs) if placed else None
     return Grid(crs, dataset.transform, dataset.height, dataset.width)
+
+
+def _own_crs(file: RasterFile, dataset: DatasetReader) -> CRS | None:
+    try:
+        return checked_raster_crs(dataset.crs) if dataset.crs else None
+    except ValueError as error:
+        raise InputError(f"{file.path}: {error}") from error
 
 
 def describe_source(file: RasterFile, dataset: DatasetReader, grid: Grid, wanted: str | None) -> tuple[Source, str]:

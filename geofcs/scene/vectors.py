@@ -9,12 +9,15 @@ driver that looks for a word in the text from finding one.
 from __future__ import annotations
 
 import itertools
+import json
 import shutil
 import sqlite3
+import struct
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 from xml.etree import ElementTree as ET
 
 import numpy as np
@@ -23,7 +26,8 @@ import shapely
 
 from geofcs.errors import InputError
 from geofcs.remote import fetched, parse_address
-from geofcs.scene.crs_files import check_crs
+from geofcs.scene.crs_files import checked_crs
+from geofcs.scene.flatgeobuf import MOST_HEADER_BYTES, check_header
 from geofcs.scene.geojson import read_geojson
 from geofcs.scene.geopackage import read_geopackage
 from geofcs.scene.kml import read_kml
@@ -31,14 +35,14 @@ from geofcs.scene.shapes import Shapes
 
 SHAPEFILE_PARTS = (".shp", ".shx", ".dbf", ".prj", ".cpg")
 
-MOST_FLATGEOBUF_HEADER = 10 * 2**20
-"""What GDAL takes; so the last byte of the size is zero."""
-
 FAILURES = (
-    OSError, ValueError, TypeError, MemoryError, RecursionError, sqlite3.Error, ET.ParseError,
-    pyproj.exceptions.CRSError, shapely.errors.ShapelyError,
+    OSError, ValueError, TypeError, LookupError, AttributeError, MemoryError, RecursionError, struct.error,
+    sqlite3.Error, ET.ParseError, pyproj.exceptions.ProjError, shapely.errors.ShapelyError,
 )  # fmt: skip
-"""What readers raise over files that are damaged or hold something else."""
+"""What readers raise over files that are damaged or hold something else.
+
+So many kinds, for the libraries below look up and take apart what a file says before they ask what it is.
+"""
 
 
 def read_shapes(text: str, wanted: Sequence[str] = ()) -> Shapes:
@@ -55,12 +59,17 @@ def read_shapes(text: str, wanted: Sequence[str] = ()) -> Shapes:
             with path.open("rb") as file:
                 reader = _reader_of(file.read(1024))
             shapes = reader(path, wanted)
+        except NotImplementedError as error:  # of shapely
+            raise InputError(
+                f"{address.shown}: holds curves: make straight lines of them with ogr2ogr -nlt CONVERT_TO_LINEAR"
+            ) from error
         except FAILURES as error:
             said = (isinstance(error, OSError) and error.strerror) or str(error) or type(error).__name__
             raise InputError(
                 f"{address.shown}: cannot be read as a vector file ({' '.join(said.split())}): give one with polygons"
             ) from error
-        check_crs(address.shown, shapes.crs.to_wkt() if shapes.crs else "")
+        if not np.isfinite(shapely.get_coordinates(shapes.geometries)).all():
+            raise InputError(f"{address.shown}: some of its coordinates are no finite numbers: mend them")
         return _without_empty(shapes)
 
 
@@ -86,28 +95,47 @@ def _reader_of(beginning: bytes) -> Reader:
 
 def _read_geoparquet(path: Path, wanted: Sequence[str]) -> Shapes:
     import geopandas  # takes a second: only where there is such a file
+    import pyarrow.parquet
 
     with path.open("rb") as file:
+        parts = pyarrow.parquet.ParquetFile(file)
+        for metadata in (parts.schema_arrow.metadata, parts.metadata.metadata):  # geopandas looks into both
+            _check_crs_of_columns(json.loads((metadata or {}).get(b"geo", b"{}")))
         table = geopandas.read_parquet(file)
     columns = {name: table[name].tolist() for name in wanted if name in table}
-    return Shapes(np.asarray(table.geometry.array, object), table.crs, columns)
+    columns |= {name: table.index.get_level_values(name).tolist() for name in wanted if name in table.index.names}
+    crs = None if table.crs is None else checked_crs(table.crs.to_json_dict())
+    return Shapes(np.asarray(table.geometry.array, object), crs, columns)
+
+
+def _check_crs_of_columns(geo: dict[str, Any]) -> None:
+    """Raise `ValueError` for a CRS that must not be parsed as freely as geopandas does."""
+    for column in geo.get("columns", {}).values():
+        if column.get("crs") is not None:
+            checked_crs(column["crs"])
 
 
 def _read_flatgeobuf(path: Path, wanted: Sequence[str]) -> Shapes:
     with path.open("rb") as file:
         beginning = file.read(12)
-    if beginning[4:7] != b"fgb" or int.from_bytes(beginning[8:], "little") > MOST_FLATGEOBUF_HEADER:
-        raise ValueError("its beginning is not that of a FlatGeobuf")
+        size = int.from_bytes(beginning[8:], "little")
+        if beginning[4:7] != b"fgb" or size > MOST_HEADER_BYTES:
+            raise ValueError("its beginning is not that of a FlatGeobuf")
+        check_header(file.read(size))
     return _read_by_gdal({".fgb": path}, wanted)
 
 
 def _read_shapefile(path: Path, wanted: Sequence[str]) -> Shapes:
-    beside = {each.suffix.lower(): each for each in path.absolute().parent.iterdir() if each.stem == path.stem}
+    folder = path.absolute().parent
+    beside = {each.suffix.lower(): each for each in folder.iterdir() if each.stem == path.stem}
     parts = {suffix: beside[suffix] for suffix in SHAPEFILE_PARTS if suffix in beside}
     if ".shx" not in parts or ".dbf" not in parts:
         raise ValueError("a Shapefile needs its .shx and .dbf beside it; a GeoPackage is one file")
-    if ".prj" in parts:
-        check_crs(str(path), parts[".prj"].read_text("utf-8", "replace"))
+    for part in parts.values():
+        if part.name != path.name and not (part.is_file() and part.resolve().parent == folder.resolve()):
+            raise ValueError(f"{part.name} is no file in its folder, but leads elsewhere")
+    if ".prj" in parts and (text := parts[".prj"].read_text("utf-8-sig", "replace").strip()):
+        checked_crs(text)
     return _read_by_gdal({**parts, ".shp": parts.get(".shp", path)}, wanted)
 
 
@@ -124,7 +152,7 @@ def _read_by_gdal(parts: dict[str, Path], wanted: Sequence[str]) -> Shapes:
             meta, _, wkb, fields = pyogrio.raw.read(name, columns=list(wanted))
         except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as error:
             raise ValueError(str(error).replace(str(name), "the file")) from error
-    crs = None if meta["crs"] is None else pyproj.CRS.from_user_input(meta["crs"])
+    crs = None if meta["crs"] is None else checked_crs(meta["crs"])
     columns = {str(name): values.tolist() for name, values in zip(meta["fields"], fields, strict=True)}
     return Shapes(np.asarray(shapely.from_wkb(wkb), object), crs, columns)
 

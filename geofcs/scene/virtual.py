@@ -17,7 +17,7 @@ from rasterio.errors import RasterioError
 
 from geofcs.errors import InputError
 from geofcs.remote import Address, FileState, parse_address, state_of
-from geofcs.scene.crs_files import check_crs
+from geofcs.scene.crs_files import checked_crs
 from geofcs.scene.formats import (
     GEOTIFF,
     VIRTUAL,
@@ -41,12 +41,12 @@ TEXTS = frozenset(
 """Elements that hold a text."""
 
 GROUPS = frozenset(
-    {"VRTDataset", "VRTRasterBand", "MaskBand", "Metadata", "CategoryNames", "ColorTable", "GCPList", "SimpleSource",
+    {"VRTDataset", "VRTRasterBand", "MaskBand", "Metadata", "CategoryNames", "ColorTable", "SimpleSource",
      "ComplexSource"}
 )  # fmt: skip
 """Elements that hold elements."""
 
-EMPTY = frozenset({"SourceProperties", "SrcRect", "DstRect", "Entry", "GCP"})
+EMPTY = frozenset({"SourceProperties", "SrcRect", "DstRect", "Entry"})
 """Elements that hold attributes."""
 
 SOURCE = "SourceFilename"
@@ -57,8 +57,7 @@ UNUSED = frozenset({"Histograms", "Overview", "OverviewList", "GDALRasterAttribu
 ATTRIBUTES = frozenset(
     {"rasterXSize", "rasterYSize", "dataAxisToSRSAxisMapping", "coordinateEpoch", "dataType", "band", "blockXSize",
      "blockYSize", "domain", "key", "relativeToVRT", "shared", "resampling", "RasterXSize", "RasterYSize", "DataType",
-     "BlockXSize", "BlockYSize", "xOff", "yOff", "xSize", "ySize", "c1", "c2", "c3", "c4", "Projection", "Id", "Info",
-     "Pixel", "Line", "X", "Y", "Z"}
+     "BlockXSize", "BlockYSize", "xOff", "yOff", "xSize", "ySize", "c1", "c2", "c3", "c4"}
 )  # fmt: skip
 
 METADATA = ("", "IMAGE_STRUCTURE", "RPC")
@@ -148,7 +147,8 @@ def _clean(path: Path, element: ET.Element) -> None:
             raise _more_than_a_mosaic(path, f"subClass {value}")
         if name not in (*ATTRIBUTES, "subClass"):
             raise _more_than_a_mosaic(path, f"{name} of <{element.tag}>")
-    check_crs(str(path), element.text or "" if element.tag == "SRS" else element.get("Projection", ""))
+    if element.tag == "SRS" and (element.text or "").strip():
+        element.text = _crs_anew(path, element.text or "")
     if element.tag not in GROUPS:
         if len(element) or element.tag not in (*TEXTS, *EMPTY, SOURCE):
             raise _more_than_a_mosaic(path, f"<{element.tag}>")
@@ -159,6 +159,13 @@ def _clean(path: Path, element: ET.Element) -> None:
             element.remove(each)
         else:
             _clean(path, each)
+
+
+def _crs_anew(path: Path, text: str) -> str:
+    try:
+        return checked_crs(text).to_wkt()
+    except ValueError as error:
+        raise InputError(f"{path}: {error}") from error
 
 
 def _source(path: Path, element: ET.Element, allowed: Allowed, sources: dict[Address, FileState], depth: int) -> str:

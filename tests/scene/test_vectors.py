@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable
-from contextlib import closing, nullcontext
+import struct
+from collections.abc import Callable, Iterator
+from contextlib import closing, nullcontext, suppress
 from pathlib import Path
 
 import geopandas
+import numpy as np
+import pyarrow.parquet
+import pyogrio.raw
+import pyproj
 import pytest
 import shapely
 
+import geofcs.scene.geopackage
 from geofcs.errors import InputError
+from geofcs.scene.shapes import projected
 from geofcs.scene.vectors import read_shapes
 from tests.remote.conftest import hurried, server
 from tests.remote.server import FaultyServer
+from tests.scene.hostile_crs import HOSTILE
 from tests.scene.outside import nobody_opens
 
 __all__ = ["hurried", "server"]
@@ -127,18 +135,58 @@ def shapefile(suffix: str, content: str) -> Callable[[Path, str, Path], Path]:
     return make
 
 
+def linked(suffix: str) -> Callable[[Path, str, Path], Path]:
+    """A Shapefile of which one part lies elsewhere."""
+
+    def make(folder: Path, url: str, secret: Path) -> Path:
+        (folder / "in").mkdir()
+        path = written(folder / "in" / "area.shp")
+        path.with_suffix(suffix).unlink()
+        path.with_suffix(suffix).symlink_to(secret)
+        return path
+
+    return make
+
+
+def with_crs(ending: str, crs: str) -> Callable[[Path, str, Path], Path]:
+    """A file whose CRS is this text."""
+
+    def make(folder: Path, url: str, secret: Path) -> Path:
+        path, text = written(folder / f"area.{ending}"), crs.replace("SECRET", str(secret))
+        if ending == "gpkg":
+            with closing(sqlite3.connect(path)) as base:
+                base.execute("UPDATE gpkg_spatial_ref_sys SET organization = 'x', definition = ?", (text,))
+                base.commit()
+        elif ending == "shp":
+            path.with_suffix(".prj").write_text(text)
+        elif ending == "fgb":
+            table = pyogrio.raw.read(path)
+            pyogrio.raw.write(path, table[2], table[3], table[0]["fields"], geometry_type="Polygon", crs=text)
+        else:
+            table = pyarrow.parquet.read_table(path)
+            geo = json.loads(table.schema.metadata[b"geo"])
+            geo["columns"]["geometry"]["crs"] = text
+            pyarrow.parquet.write_table(table.replace_schema_metadata({b"geo": json.dumps(geo)}), path)
+        return path
+
+    return make
+
+
 XML = "<OGRVRTDataSource><OGRVRTLayer name='a'><SrcDataSource>URL</SrcDataSource></OGRVRTLayer></OGRVRTDataSource>"
 ENTITY = "<?xml version='1.0'?><!DOCTYPE k [<!ENTITY x SYSTEM 'SECRET'>]><kml>&x;</kml>"
 NETWORK_LINK = "<kml><NetworkLink><Link><href>URL</href></Link></NetworkLink></kml>"
-TABLE = "INSERT INTO sqlite_master VALUES ('table', 'v', 'v', 0, 'CREATE VIRTUAL TABLE v USING VirtualOGR(''{}'')')"
-GRID = (
-    'GEOGCS["x",DATUM["x",SPHEROID["x",6378388,297],EXTENSION["PROJ4_GRIDS","SECRET"]],PRIMEM["x",0],UNIT["x",0.0174]]'
+ENDLESS = "WITH RECURSIVE k(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM k) SELECT zeroblob(100000) geom FROM k"
+VIRTUAL = (
+    "CREATE TRIGGER a AFTER UPDATE ON gpkg_geometry_columns BEGIN UPDATE gpkg_contents SET table_name = "
+    "'pragma_database_list'; UPDATE gpkg_geometry_columns SET table_name = 'pragma_database_list'; END"
 )
-
+TABLE = "INSERT INTO sqlite_master VALUES ('table', 'v', 'v', 0, 'CREATE VIRTUAL TABLE v USING VirtualOGR(''{}'')')"
 NO_JSON = "JSON of the type .* is no GeoJSON"
 NO_LINK = r"its CRS is no name such as urn:ogc:def:crs:EPSG::32631, and links are not followed"
 NO_FLATGEOBUF = "its beginning is not that of a FlatGeobuf"
-NO_MODULE = "no such module: VirtualOGR"
+NO_TABLE = "'v' is no table that it stores: ogr2ogr writes views out as such"
+NO_COLUMN = "its table 'v' has no column 'geom' of geometries"
+NO_GRID = r"its CRS names a file or an operation of PROJ's \(.+\), which are not followed: write it anew in one"
 NOTHING = "it is none of GeoPackage, Shapefile, FlatGeobuf, GeoParquet, GeoJSON and KML; ogr2ogr converts others"
 
 LEADING = {
@@ -162,12 +210,21 @@ LEADING = {
     "XML behind more of FlatGeobuf": (text(f"fgb\3fgb\1    {XML}"), NO_FLATGEOBUF),
     "XML behind GeoParquet": (text(f"PAR1{XML}"), "Parquet magic bytes not found"),
     "XML": (text(XML), NOTHING),
-    "GDAL's table of a file": (geopackage(TABLE.format("SECRET")), NO_MODULE),
-    "GDAL's table of a server": (geopackage(TABLE.format("URL")), NO_MODULE),
-    "GDAL's function": (geopackage("CREATE VIEW v AS SELECT ogr_geocode('a') AS geom"), "no such function"),
-    "grid of a CRS": (shapefile(".prj", GRID), r"its CRS names another file \(.*secret\), which is not opened"),
+    "GDAL's table of a file": (geopackage(TABLE.format("SECRET")), NO_TABLE),
+    "GDAL's table of a server": (geopackage(TABLE.format("URL")), NO_TABLE),
+    "GDAL's function": (geopackage("CREATE VIEW v AS SELECT ogr_geocode('a') AS geom"), NO_TABLE),
+    "endless view": (geopackage(f"CREATE VIEW v AS {ENDLESS}"), NO_TABLE),
+    "table of a virtual one": (geopackage(VIRTUAL), "'pragma_database_list' is no table"),
+    "computed column": (geopackage("CREATE TABLE v (a, geom AS (zeroblob(1000000000)))"), NO_COLUMN),
+    "attributes elsewhere": (linked(".dbf"), r"area\.dbf is no file in its folder, but leads elsewhere"),
+    "CRS elsewhere": (linked(".prj"), r"area\.prj is no file in its folder, but leads elsewhere"),
+    "CRS in an old file": (shapefile(".prj", "Projection UTM"), "its CRS is neither well-known text nor a code such"),
+    **{f"{name} in {ending}": (with_crs(ending, HOSTILE[name]), message) for ending in ("gpkg", "shp", "fgb", "parquet")
+       for name, message in (("with spaces", None), ("quoted grid", NO_GRID), ("derived", NO_GRID))},
+    **{f"{text} in GeoParquet": (with_crs("parquet", text), "its CRS is neither well-known text nor a code such as")
+       for text in ("+init=SECRET:1", "+proj=tinshift +file=SECRET +type=crs")},
     "XML as attributes": (shapefile(".dbf", XML), None),
-}
+}  # fmt: skip
 """Files that lead elsewhere, and what is said of them; None where they are read without what leads."""
 
 
@@ -195,3 +252,108 @@ def test_what_watches_files_notices(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("x")
     with pytest.raises(AssertionError, match="was opened"), nobody_opens(tmp_path / "secret"):
         (tmp_path / "secret").read_text()
+
+
+def test_a_column_that_is_the_index_is_read(tmp_path: Path) -> None:
+    table().set_index("code").to_parquet(tmp_path / "a")
+    assert read_shapes(str(tmp_path / "a"), ("code", "other")).columns == {"code": [7, 9], "other": ["a", "b"]}
+
+
+@pytest.fixture
+def open_in_wal(tmp_path: Path) -> Iterator[tuple[Path, sqlite3.Connection]]:
+    """A GeoPackage that another program has open, in a folder of its own."""
+    (tmp_path / "in").mkdir()
+    path = written(tmp_path / "in" / "a.gpkg")
+    with closing(sqlite3.connect(path)) as base:
+        base.execute("PRAGMA journal_mode = WAL")
+        yield path, base
+
+
+def test_a_geopackage_is_read_without_a_trace_beside_it(open_in_wal: tuple[Path, sqlite3.Connection]) -> None:
+    path, base = open_in_wal
+    base.close()
+    (path.parent / "a.gpkg-wal").symlink_to(path.parent / "nowhere")
+    (path.parent / "a.gpkg-journal").write_bytes(bytes(512))
+    before = sorted(path.parent.iterdir())
+    assert read_shapes(str(path)).geometries.tolist() == SHAPES
+    assert sorted(path.parent.iterdir()) == before
+
+
+def test_a_geopackage_whose_changes_lie_beside_it_is_refused(open_in_wal: tuple[Path, sqlite3.Connection]) -> None:
+    path, base = open_in_wal
+    base.execute("UPDATE gpkg_contents SET identifier = 'x'")
+    base.commit()
+    with pytest.raises(InputError, match=r"/a\.gpkg: its latest changes lie in a\.gpkg-wal: close what has it open"):
+        read_shapes(str(path))
+
+
+def changed(column: str, value: object, where: str) -> Callable[[Path, str, Path], Path]:
+    """A GeoPackage with something else in a column of its first layer."""
+
+    def make(folder: Path, url: str, secret: Path) -> Path:
+        path = written(folder / "area.gpkg")
+        with closing(sqlite3.connect(path)) as base:
+            for (trigger,) in base.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
+                base.execute(f'DROP TRIGGER "{trigger}"')
+            base.execute(f"UPDATE {where} SET {column} = ?", (value,))
+            base.commit()
+        return path
+
+    return make
+
+
+CIRCLE = struct.pack("<BIIBII10d", 1, 10, 1, 1, 8, 5, 0, 0, 1, 1, 2, 0, 1, -1, 0, 0)
+KML = (
+    "<?xml version='1.0' encoding='{}'?><kml><Polygon><outerBoundaryIs><coordinates>{},0 1,2 2,2 3,0</coordinates>"
+    "</outerBoundaryIs></Polygon></kml>"
+)
+MARS = collection(crs={"properties": {"name": "IAU_2015:49900"}})
+
+DAMAGED = {
+    "curves": (changed("geom", b"GP\0\1" + bytes(4) + CIRCLE, "area"),
+               r"area\.gpkg: holds curves: make straight lines of them with ogr2ogr -nlt CONVERT_TO_LINEAR"),
+    "column that is none": (changed("column_name", 5, "gpkg_geometry_columns"), "has no column '5' of geometries"),
+    "code of no CRS": (changed("organization_coordsys_id", "4326 +a=1", "gpkg_spatial_ref_sys"), "its CRS is neither"),
+    "encoding": (text(KML.format("zzz", 3)), "unknown encoding"),
+    "infinity": (text(KML.format("utf-8", "1e400")), "some of its coordinates are no finite numbers"),
+    "texts one after another": (text(f"{json.dumps(FEATURE)}\n{json.dumps(FEATURE)}\n"),
+                                "it holds several texts, as GeoJSONSeq does: ogr2ogr -f GeoJSON makes one of them"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", DAMAGED)
+def test_what_is_wrong_with_a_file_is_told_in_a_line(name: str, tmp_path: Path) -> None:
+    make, message = DAMAGED[name]
+    with pytest.raises(InputError, match=message) as caught:
+        read_shapes(str(make(tmp_path, "", tmp_path)))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("ending", ["gpkg", "fgb", "parquet"])
+def test_bytes_that_are_wrong_never_end_in_a_traceback(ending: str, tmp_path: Path) -> None:
+    path = written(tmp_path / f"a.{ending}")
+    content, draw = path.read_bytes(), np.random.default_rng(0)
+    for _ in range(15):
+        damaged = np.frombuffer(content, np.uint8).copy()
+        damaged[draw.integers(12, len(content), 5)] = draw.integers(0, 256, 5)
+        path.write_bytes(damaged.tobytes())
+        with suppress(InputError):
+            read_shapes(str(path), ("code",))
+
+
+def test_a_table_larger_than_its_file_ends(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    path = written(tmp_path / "a.gpkg")
+    monkeypatch.setattr(geofcs.scene.geopackage, "FEWEST_STEPS", -10 * path.stat().st_size + 1)
+    with pytest.raises(InputError, match="interrupted"):
+        read_shapes(str(path))
+    with pytest.raises(ValueError, match="larger than the file"):
+        list(geofcs.scene.geopackage._as_many_as_fit([(b"abc", 5)] * 4, 12))
+
+
+def test_no_way_between_two_worlds_is_told(tmp_path: Path) -> None:
+    found = read_shapes(str(text(MARS)(tmp_path, "", tmp_path)))
+    assert found.crs is not None
+    with pytest.raises(
+        InputError, match=r"^area: no way leads from its CRS, Mars .*, to that of the scenes: write it an"
+    ):
+        projected(found.geometries, found.crs, pyproj.CRS.from_epsg(32631), "area")

@@ -8,6 +8,7 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from xml.sax.saxutils import escape
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from geofcs.scene import ScenePair
 from geofcs.scene.formats import SINGLE_FILES, Allowed
 from tests.remote.conftest import hurried, server
 from tests.remote.server import FaultyServer
+from tests.scene.hostile_crs import HOSTILE
 from tests.scene.outside import nobody_opens
 from tests.scene.rasters import ORIGIN, noise, plan, values, write
 
@@ -197,7 +199,6 @@ WMS = (
 )
 WMTS = "<GDAL_WMTS><GetCapabilitiesUrl>URL</GetCapabilitiesUrl></GDAL_WMTS>"
 INDEX = "<GDALTileIndexDataset><IndexDataset>SECRET</IndexDataset></GDALTileIndexDataset>"
-GRID = "+proj=utm +zone=31 +ellps=intl +nadgrids=SECRET"
 
 ELSEWHERE = r"points to .*, which lies elsewhere: allow that with --allow-source, or keep the sources in its own folder"
 ON_SERVER = r"points to http://127.*/b\.tif, which lies on a server: download that into its folder"
@@ -205,6 +206,8 @@ NO_TIFF = r"a\.vrt: points to .*/b\.tif, which is no GeoTIFF: convert that with 
 NO_XML = r"a\.vrt: is no virtual raster that can be understood"
 MORE = r"a\.vrt: is a virtual raster with {}, more than a mosaic needs"
 NO_NAME = r"a\.vrt: points to .*: is not the name of a file"
+NO_CRS = r"a\.vrt: its CRS is neither well-known text nor a code such as EPSG:32631 \(.*\): write it anew in one of"
+NO_GRID = r"a\.vrt: its CRS names a file or an operation of PROJ's \(.+\), which are not followed: write it"
 NO_MASK = r"\.msk: lies beside the scene as its \.msk file but is no TIFF: move it away"
 
 LEADING: dict[str, tuple[str, dict[str, str], str | None]] = {
@@ -241,8 +244,14 @@ LEADING: dict[str, tuple[str, dict[str, str], str | None]] = {
     "in place of a name": (vrt(source("&lt;VRTDataset/&gt;", 0)), {}, NO_NAME),
     "server": (vrt(source("URL", 0)), {}, ON_SERVER),
     "server by GDAL's name": (vrt(source("/vsicurl/URL", 0)), {}, ON_SERVER),
-    "CRS of a file": (vrt(GOOD, srs=GRID), {}, r"a\.vrt: its CRS names another file \(.*secret\.tif\), which is not"),
-    "CRS of a server": (vrt(GOOD, srs="URL"), {}, "has no CRS"),
+    "CRS of PROJ's": (vrt(GOOD, srs="+proj=utm +zone=31 +nadgrids=SECRET"), {}, NO_CRS),
+    "CRS of a file": (vrt(GOOD, srs="+init=SECRET:1"), {}, NO_CRS),
+    "CRS of triangles": (vrt(GOOD, srs="+proj=tinshift +file=SECRET"), {}, NO_CRS),
+    "CRS of a server": (vrt(GOOD, srs="URL"), {}, NO_CRS),
+    **{f"CRS with {name}": (vrt(GOOD, GOOD, GOOD, srs=escape(HOSTILE[name])), {}, message) for name, message in (
+        ("grid", NO_GRID), ("quoted grid", NO_GRID), ("derived", NO_GRID), ("with a space", "do not overlap"))},
+    "CRS of control points": (vrt(GOOD, more="<GCPList Projection='+init=SECRET:1'/>"), {},
+                              MORE.format("Projection of <GCPList>")),
 }  # fmt: skip
 """Virtual rasters, what lies beside them, and what is said; None where they are read without what leads elsewhere."""
 

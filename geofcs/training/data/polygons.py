@@ -19,7 +19,7 @@ from rasterio.windows import Window
 from geofcs.classes import BINARY, NO_CHANGE, ClassScheme
 from geofcs.errors import InputError
 from geofcs.grid import Grid, applied
-from geofcs.scene.shapes import Shapes
+from geofcs.scene.shapes import Shapes, projected
 from geofcs.scene.vectors import read_shapes
 from geofcs.training.data.codes import Codes, Layers
 
@@ -84,9 +84,7 @@ def _in_grid_crs(path: Path, found: Shapes, grid: Grid) -> npt.NDArray[np.object
     target = pyproj.CRS.from_wkt(grid.crs.to_wkt())
     if found.crs.equals(target, ignore_axis_order=True):
         return found.geometries
-    move = pyproj.Transformer.from_crs(found.crs, target, always_xy=True)
-    moved = shapely.transform(found.geometries, lambda points: np.column_stack(move.transform(*points.T)))
-    return np.asarray(moved, object)
+    return projected(found.geometries, found.crs, target, str(path))
 
 
 def _has_classes(found: Shapes) -> bool:
