@@ -56,7 +56,8 @@ def test_what_is_no_text_of_a_crs_is_refused_unread(said: Any) -> None:
     "name",
     ["EPSG:32631", "EPSG:4326", "EPSG:3857", "EPSG:27700", "EPSG:2056", "EPSG:31467", "EPSG:7415", "EPSG:4979",
      "EPSG:3035", "EPSG:5514", "ESRI:54009", "IAU_2015:49900", "OGC:CRS84",
-     "+proj=laea +lat_0=45 +ellps=bessel +towgs84=1,2,3", "+proj=sinu +R=6371007.181 +nadgrids=@null +wktext", "+proj=ob_tran +o_proj=longlat +o_lat_p=40"],
+     "+proj=laea +lat_0=45 +ellps=bessel +towgs84=1,2,3", "+proj=sinu +R=6371007.181 +nadgrids=@null +wktext",
+     "+proj=ob_tran +o_proj=longlat +o_lat_p=40"],
 )  # fmt: skip
 def test_any_other_crs_stays_what_it_is(name: str) -> None:
     crs = CRS.from_user_input(name)
