@@ -49,7 +49,11 @@ def read_geopackage(path: Path, wanted: Sequence[str]) -> Shapes:
         crs = _crs_of(base, srs_id)
     wkb = np.array([None if row[0] is None else wkb_in(row[0]) for row in rows], object)
     columns = {name: [row[number] for row in rows] for number, name in enumerate(names, 1)}
-    return Shapes(np.asarray(shapely.from_wkb(wkb), object), crs, columns)
+    try:
+        geometries = np.asarray(shapely.from_wkb(wkb), object)
+    except NotImplementedError as error:
+        raise ValueError("it holds curves: ogr2ogr -nlt CONVERT_TO_LINEAR makes straight lines of them") from error
+    return Shapes(geometries, crs, columns)
 
 
 def _columns_of(base: sqlite3.Connection, table: str) -> set[str]:

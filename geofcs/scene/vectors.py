@@ -35,9 +35,12 @@ from geofcs.scene.shapes import Shapes
 
 SHAPEFILE_PARTS = (".shp", ".shx", ".dbf", ".prj", ".cpg")
 
+MOST_COORDINATE = 1e12
+"""25 times around the earth in millimetres; GEOS fails over lengths that are no numbers."""
+
 FAILURES = (
-    OSError, ValueError, TypeError, LookupError, AttributeError, MemoryError, RecursionError, struct.error,
-    sqlite3.Error, ET.ParseError, pyproj.exceptions.ProjError, shapely.errors.ShapelyError,
+    OSError, ValueError, TypeError, LookupError, AttributeError, MemoryError, RecursionError, NotImplementedError,
+    struct.error, sqlite3.Error, ET.ParseError, pyproj.exceptions.ProjError, shapely.errors.ShapelyError,
 )  # fmt: skip
 """What readers raise over files that are damaged or hold something else.
 
@@ -59,17 +62,13 @@ def read_shapes(text: str, wanted: Sequence[str] = ()) -> Shapes:
             with path.open("rb") as file:
                 reader = _reader_of(file.read(1024))
             shapes = reader(path, wanted)
-        except NotImplementedError as error:  # of shapely
-            raise InputError(
-                f"{address.shown}: holds curves: make straight lines of them with ogr2ogr -nlt CONVERT_TO_LINEAR"
-            ) from error
         except FAILURES as error:
             said = (isinstance(error, OSError) and error.strerror) or str(error) or type(error).__name__
             raise InputError(
                 f"{address.shown}: cannot be read as a vector file ({' '.join(said.split())}): give one with polygons"
             ) from error
-        if not np.isfinite(shapely.get_coordinates(shapes.geometries)).all():
-            raise InputError(f"{address.shown}: some of its coordinates are no finite numbers: mend them")
+        if not (np.abs(shapely.get_coordinates(shapes.geometries)) < MOST_COORDINATE).all():
+            raise InputError(f"{address.shown}: some of its coordinates lie nowhere on the earth: mend them")
         return _without_empty(shapes)
 
 

@@ -311,11 +311,12 @@ MARS = collection(crs={"properties": {"name": "IAU_2015:49900"}})
 
 DAMAGED = {
     "curves": (changed("geom", b"GP\0\1" + bytes(4) + CIRCLE, "area"),
-               r"area\.gpkg: holds curves: make straight lines of them with ogr2ogr -nlt CONVERT_TO_LINEAR"),
+               "it holds curves: ogr2ogr -nlt CONVERT_TO_LINEAR makes straight lines of them"),
     "column that is none": (changed("column_name", 5, "gpkg_geometry_columns"), "has no column '5' of geometries"),
     "code of no CRS": (changed("organization_coordsys_id", "4326 +a=1", "gpkg_spatial_ref_sys"), "its CRS is neither"),
     "encoding": (text(KML.format("zzz", 3)), "unknown encoding"),
-    "infinity": (text(KML.format("utf-8", "1e400")), "some of its coordinates are no finite numbers"),
+    "infinity": (text(KML.format("utf-8", "1e400")), "some of its coordinates lie nowhere on the earth: mend"),
+    "overflow": (text(KML.format("utf-8", "1e300")), "some of its coordinates lie nowhere on the earth: mend them"),
     "texts one after another": (text(f"{json.dumps(FEATURE)}\n{json.dumps(FEATURE)}\n"),
                                 "it holds several texts, as GeoJSONSeq does: ogr2ogr -f GeoJSON makes one of them"),
 }  # fmt: skip
