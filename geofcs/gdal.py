@@ -39,13 +39,15 @@ warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)
 
 
 def gdal_settings() -> rasterio.Env:
-    """A context in which no side files appear and compression runs in the calling thread.
+    """A context in which no side files appear or are looked for, and compression runs in the calling thread.
 
-    A GDAL that compresses in threads of its own does not report a full disk. What is read over a network is asked for
-    again where it does not come, and no failure is remembered.
+    What lies beside a raster could make GDAL read other files: `geofcs.scene.beside` says where it may look. A GDAL
+    that compresses in threads of its own does not report a full disk. What is read over a network is asked for again
+    where it does not come, and no failure is remembered.
     """
     network = {name: network_setting(name) for name in NETWORK} | s3_endpoint()
-    return rasterio.Env(GDAL_PAM_ENABLED="NO", GDAL_NUM_THREADS="1", GDAL_CACHEMAX=BLOCK_CACHE_BYTES, **network)
+    alone = {"GDAL_PAM_ENABLED": "NO", "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"}
+    return rasterio.Env(GDAL_NUM_THREADS="1", GDAL_CACHEMAX=BLOCK_CACHE_BYTES, **alone, **network)
 
 
 @cache

@@ -77,6 +77,8 @@ def _decode(path: Path, _run: dict[str, Any]) -> None:
     """Read every block of a raster and of its overviews."""
     try:
         with gdal_settings(), rasterio.open(path, driver="GTiff") as file:
+            if file.tags(ns="OVERVIEWS"):  # GDAL would open the file that is named there
+                raise VerificationError(f"{path.name} names another file as its overviews")
             levels: list[int | None] = [None, *range(len(file.overviews(1)))]
         for level in levels:
             chosen = {} if level is None else {"overview_level": level}

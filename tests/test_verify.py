@@ -11,12 +11,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import rasterio
 
 from geofcs.errors import InputError, VerificationError
 from geofcs.records import describe, sealed, write_json
+from geofcs.vector.polygonize import polygonize
 from geofcs.verify import Verified, verify
 from tests.commands import Command
 from tests.outputs import write_output
+from tests.scene.outside import nobody_opens
 
 FILES = [
     *("change.tif", "change.tif.aux.xml", "probability.tif", "landcover_t1.tif", "landcover_t1.tif.aux.xml"),
@@ -156,3 +159,31 @@ def test_a_record_cannot_name_a_file_elsewhere(out: Path, name: str) -> None:
     write_json(out / "run.json", sealed(run))
     with pytest.raises(VerificationError, match=f"'{name}' is not the name of a file in it"):
         verify(out)
+
+
+@pytest.mark.parametrize("side", ["change.tif.ovr", "CHANGE.TIF.msk", "probability.tif.OVR"])
+def test_nothing_beside_an_output_is_opened(out: Path, tmp_path: Path, side: str) -> None:
+    secret = Path(shutil.copy(out / "change.tif", tmp_path / "secret.tif"))
+    source = f"<SimpleSource><SourceFilename>{secret}</SourceFilename><SourceBand>1</SourceBand></SimpleSource>"
+    (out / side).write_text(
+        f"<VRTDataset rasterXSize='9' rasterYSize='9'><VRTRasterBand dataType='Byte' band='1'>{source}</VRTRasterBand>"
+        "</VRTDataset>"
+    )
+    with nobody_opens(secret):
+        verify(out)
+        polygonize(out / "change.tif", tmp_path / "changes.gpkg")
+
+
+def test_overviews_that_a_raster_names_elsewhere_are_not_opened(out: Path, tmp_path: Path) -> None:
+    secret = Path(shutil.copy(out / "change.tif", tmp_path / "secret.tif"))
+    with rasterio.open(out / "change.tif") as file:
+        profile, tags, pixels = file.profile, file.tags(), file.read()
+    with rasterio.open(out / "change.tif", "w", **profile) as file:
+        file.write(pixels)
+        file.update_tags(**tags)
+        file.update_tags(ns="OVERVIEWS", OVERVIEW_FILE=str(secret))
+    described_anew(out, "change.tif")
+    with nobody_opens(secret):
+        polygonize(out / "change.tif", tmp_path / "changes.gpkg")
+        with pytest.raises(VerificationError, match=r"change\.tif names another file as its overviews"):
+            verify(out)

@@ -20,6 +20,9 @@ ARCHIVES = {"zip": "/vsizip/", "tar": "/vsitar/", "gzip": "/vsigzip/"}
 BUCKET = re.compile(r"\$?[A-Za-z0-9][A-Za-z0-9._-]*")
 """The names of buckets that stores allow; in another one a character could end the name of a host."""
 
+_DOTS = re.compile(r"(\.|%2e){1,2}", re.IGNORECASE)
+"""Parts of an address that lead elsewhere than it seems, once a program has worked them out."""
+
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(.*)", re.DOTALL)
 _ARCHIVE = re.compile(
     r"\{(?P<braced>[^{}]+)\}(?P<rest>.*)|(?P<plain>.+?\.(?:zip|tar|tgz|tar\.gz|gz))(?P<inside>(?:/.*)?)"
@@ -108,6 +111,11 @@ def _check_complete(scheme: str, rest: str) -> None:
     if not host.rpartition("@")[2] or not path:
         wanted = "HOST/PATH" if scheme in WEB else "BUCKET/NAME"
         raise InputError(f"{scheme}://{host.rpartition('@')[2]}: names no file: write it as {scheme}://{wanted}")
+    if any(_DOTS.fullmatch(part) for part in re.split(r"[/\\]", re.split("[?#]", path)[0])):
+        raise InputError(
+            f"{scheme}://{host.rpartition('@')[2]}: '.' or '..' in the path leads elsewhere than it seems: write the "
+            "address without"
+        )
     if scheme in BUCKETS and not BUCKET.fullmatch(host):
         raise InputError(f"{scheme}://{_brief(host)}: is not the name of a bucket: letters, digits, '.', '-' and '_'")
 

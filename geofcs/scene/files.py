@@ -16,7 +16,8 @@ from rasterio.io import DatasetReader
 
 from geofcs.errors import InputError, SourceError
 from geofcs.remote import Address, FileState, parse_address, read_part, state_of
-from geofcs.scene.formats import GEOTIFF, VIRTUAL, Allowed, check_side_files
+from geofcs.scene.beside import listing_for
+from geofcs.scene.formats import GEOTIFF, VIRTUAL, Allowed
 from geofcs.scene.virtual import Virtual, virtual_raster
 
 READ_FAILURES = (RasterioError, CPLE_BaseError, OSError, ValueError, MemoryError)
@@ -65,8 +66,6 @@ class RasterFile:
         allowed = allowed or Allowed()
         address = parse_address(path, allowed.archives)
         state = state_of(address)
-        if address.is_local:
-            check_side_files(address)
         virtual = virtual_raster(address, allowed)
         if virtual:
             return RasterFile(address, state, VIRTUAL, virtual=virtual)
@@ -174,11 +173,11 @@ def _with_driver(address: Address, state: FileState, drivers: tuple[str, ...]) -
 
 def _opened(address: Address, driver: str) -> DatasetReader:
     # A local file's name is never taken for a URL or a GDAL connection string, whatever characters it has.
-    if address.is_local and not address.archive:
-        return rasterio.open(Path(address.rest), driver=driver)
+    is_plain = address.is_local and not address.archive
     # Beside a remote file none is looked for; and none but a GeoTIFF hides in an archive unasked.
-    with rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR"):
-        return rasterio.open(address.gdal, driver=driver)
+    listing = listing_for(Path(address.rest)) if is_plain else "EMPTY_DIR"
+    with rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN=listing):
+        return rasterio.open(Path(address.rest) if is_plain else address.gdal, driver=driver)
 
 
 def _opened_text(virtual: Virtual) -> DatasetReader:

@@ -13,8 +13,6 @@ from geofcs.remote.address import ARCHIVES
 GEOTIFF, VIRTUAL = "GTiff", "VRT"
 
 TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-SIDE_FILES = (".msk", ".ovr")
-"""What GDAL opens beside a TIFF, by whichever driver takes it."""
 
 SINGLE_FILES = (
     "AVIF", "BMP", "COG", "ECW", "ENVI", "GIF", GEOTIFF, "HEIF", "JP2ECW", "JP2KAK", "JP2MrSID", "JP2OpenJPEG", "JPEG",
@@ -48,18 +46,6 @@ class Allowed:
         named = [known[name.lower()] for name in self.extra]
         object.__setattr__(self, "archives", tuple(name for name in named if name in ARCHIVES))
         object.__setattr__(self, "drivers", (GEOTIFF, *(name for name in named if name not in ARCHIVES)))
-
-
-def check_side_files(address: Address) -> None:
-    """Raise `InputError` if a mask or overview file beside a local raster is no TIFF: GDAL would follow it anywhere."""
-    path = Path(address.rest)
-    try:
-        beside = [each for each in path.parent.iterdir() if each.name.startswith(f"{path.name}.")]
-    except OSError:
-        return  # a folder that cannot be listed hides its files from GDAL as well
-    for side in beside:
-        if side.suffix.lower() in SIDE_FILES and side.is_file() and first_bytes(side, 4) not in TIFF_MAGIC:
-            raise InputError(f"{side}: lies beside the scene as its {side.suffix} file but is no TIFF: move it away")
 
 
 def may_be_named(target: Address, folder: Path, sources: tuple[str, ...]) -> bool:

@@ -11,27 +11,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
-import rasterio
-from rasterio._err import CPLE_BaseError  # some of GDAL's errors reach the caller as these
-from rasterio.errors import RasterioError
-
 from geofcs.errors import InputError
 from geofcs.remote import Address, FileState, parse_address, state_of
+from geofcs.scene.beside import is_geotiff, mask_beside
 from geofcs.scene.crs_files import checked_crs
-from geofcs.scene.formats import (
-    GEOTIFF,
-    VIRTUAL,
-    Allowed,
-    check_side_files,
-    first_bytes,
-    may_be_named,
-)  # fmt: skip
+from geofcs.scene.formats import VIRTUAL, Allowed, first_bytes, may_be_named
 
 BEGINNING = 1024
 """How far GDAL looks for the name of the root element, wherever it stands, up to a zero byte."""
 
 MOST_BYTES = 2**24
+"""Of all that is read to write one anew, and of what is written."""
+
 MOST_NESTED = 3
+
+DEEPEST = 8
+"""Elements within elements; the names of sources are five deep."""
 
 TEXTS = frozenset(
     {"GeoTransform", "NoDataValue", "HideNoDataValue", "ColorInterp", "Description", "UnitType", "Offset", "Scale",
@@ -72,6 +67,17 @@ class Virtual:
     sources: tuple[tuple[Address, FileState], ...]
 
 
+@dataclass(frozen=True)
+class _Found:
+    """What was found so far in a virtual raster and in those within: the files that it names, and, for each virtual
+    raster at a depth, its size and how it was written anew."""
+
+    allowed: Allowed
+    sources: dict[Address, FileState] = field(default_factory=dict)
+    sizes: dict[tuple[Path, int], int] = field(default_factory=dict)
+    texts: dict[tuple[Path, int], str] = field(default_factory=dict)
+
+
 def virtual_raster(address: Address, allowed: Allowed) -> Virtual | None:
     """The virtual raster at an address; None if there is none, or if none is allowed.
 
@@ -88,47 +94,51 @@ def virtual_raster(address: Address, allowed: Allowed) -> Virtual | None:
         return None
     if not _is_virtual(Path(address.rest)):
         return None
-    sources: dict[Address, FileState] = {}
-    text = _written_anew(Path(address.rest), allowed, sources, 0)
-    return Virtual(text, tuple(sources.items()))
+    found = _Found(allowed)
+    text = _written_anew(Path(address.rest), found, 0)
+    _check_masks([Path(each.rest) for each in (address, *found.sources)])
+    return Virtual(text, tuple(found.sources.items()))
 
 
 def _is_virtual(path: Path) -> bool:
     return b"<VRTDataset" in first_bytes(path, BEGINNING).partition(b"\0")[0]
 
 
-def _written_anew(path: Path, allowed: Allowed, sources: dict[Address, FileState], depth: int) -> str:
-    """A virtual raster as it may be opened, those that it names within; the files that it names go into `sources`."""
+def _written_anew(path: Path, found: _Found, depth: int) -> str:
+    """A virtual raster as it may be opened, those that it names within; what it names goes into `found`."""
+    if (path, depth) in found.texts:
+        return found.texts[path, depth]
     if depth == MOST_NESTED:
         raise InputError(f"{path}: is a virtual raster of virtual rasters too deep: make it anew with gdalbuildvrt")
+    found.sizes[path, depth] = path.stat().st_size
+    if sum(found.sizes.values()) > MOST_BYTES:
+        raise _too_large(path)
     root = _parsed(path)
     if root.tag != "VRTDataset":
         raise _more_than_a_mosaic(path, f"<{root.tag}>")
-    _clean(path, root)
-    _check_mask(path)
+    _clean(path, root, 1)
     length = 0
     for element in root.iter(SOURCE):
-        element.text = _source(path, element, allowed, sources, depth)
+        element.text = _source(path, element, found, depth)
         element.set("relativeToVRT", "0")
         length += len(element.text)
         if length > MOST_BYTES:
             raise _too_large(path)
-    return ET.tostring(root, encoding="unicode")
+    text = found.texts[path, depth] = ET.tostring(root, encoding="unicode")
+    return text
 
 
-def _check_mask(path: Path) -> None:
-    """Raise `InputError` for a mask beside a virtual raster: GDAL would find it, but not beside a text."""
-    mask = Path(f"{path}.msk")
-    if mask.exists():
+def _check_masks(paths: list[Path]) -> None:
+    """Raise `InputError` for a mask file, which GDAL is not let find beside a text and what that names."""
+    mask = mask_beside(paths)
+    if mask:
         raise InputError(
-            f"{mask}: is the mask of a virtual raster, which is not read: write both out with gdal_translate, or move "
-            "it away"
+            f"{mask}: is the mask of a virtual raster or of a source of one, which is not read: write both out with "
+            "gdal_translate, or move it away"
         )
 
 
 def _parsed(path: Path) -> ET.Element:
-    if path.stat().st_size > MOST_BYTES:
-        raise _too_large(path)
     content = path.read_bytes()
     if b"<!DOCTYPE" in content or b"<!ENTITY" in content:
         raise InputError(f"{path}: defines entities, which no virtual raster needs: make it anew with gdalbuildvrt")
@@ -140,8 +150,10 @@ def _parsed(path: Path) -> ET.Element:
         ) from error
 
 
-def _clean(path: Path, element: ET.Element) -> None:
+def _clean(path: Path, element: ET.Element, depth: int) -> None:
     """Leave out what has no say in the pixels; raise `InputError` for all that a mosaic does not need."""
+    if depth > DEEPEST:
+        raise _more_than_a_mosaic(path, "elements too deep in each other")
     for name, value in element.items():
         if name == "subClass" and value != "VRTSourcedRasterBand":
             raise _more_than_a_mosaic(path, f"subClass {value}")
@@ -158,7 +170,7 @@ def _clean(path: Path, element: ET.Element) -> None:
         if each.tag in UNUSED or is_other_metadata:
             element.remove(each)
         else:
-            _clean(path, each)
+            _clean(path, each, depth + 1)
 
 
 def _crs_anew(path: Path, text: str) -> str:
@@ -168,12 +180,12 @@ def _crs_anew(path: Path, text: str) -> str:
         raise InputError(f"{path}: {error}") from error
 
 
-def _source(path: Path, element: ET.Element, allowed: Allowed, sources: dict[Address, FileState], depth: int) -> str:
+def _source(path: Path, element: ET.Element, found: _Found, depth: int) -> str:
     """What GDAL is told to open in place of a name: a GeoTIFF, or a virtual raster written anew."""
     name = (element.text or "").strip()
     try:
         target = parse_address(
-            str(path.parent / name) if element.get("relativeToVRT") == "1" else name, allowed.archives
+            str(path.parent / name) if element.get("relativeToVRT") == "1" else name, found.allowed.archives
         )
     except InputError as error:
         raise InputError(f"{path}: points to {error}") from error
@@ -181,37 +193,27 @@ def _source(path: Path, element: ET.Element, allowed: Allowed, sources: dict[Add
         raise InputError(f"{path}: points to {target.shown}, which lies in an archive: unpack that")
     if not target.is_local:  # what is empty and what did not come cannot be told apart in a virtual raster
         raise InputError(f"{path}: points to {target.shown}, which lies on a server: download that into its folder")
-    if not may_be_named(target, path.parent, allowed.sources):
+    if not may_be_named(target, path.parent, found.allowed.sources):
         raise InputError(
             f"{path}: points to {target.shown}, which lies elsewhere: allow that with --allow-source, or keep the "
             "sources in its own folder"
         )
-    is_known = target in sources
+    is_known = target in found.sources
     if not is_known:
-        sources[target] = state_of(target)
+        found.sources[target] = state_of(target)
     if _is_virtual(Path(target.rest)):
-        return _written_anew(Path(target.rest), allowed, sources, depth + 1)
+        return _written_anew(Path(target.rest), found, depth + 1)
     if not is_known:
         _check_is_tiff(path, target)
     return target.gdal
 
 
 def _check_is_tiff(path: Path, target: Address) -> None:
-    """Raise `InputError` unless a source is a GeoTIFF, and nothing else: its first four bytes hide all text."""
-    check_side_files(target)
+    """Raise `InputError` unless a source is a GeoTIFF, alone."""
     if "<" in target.gdal:
         raise InputError(f"{path}: points to {target.shown}, which GDAL would not take for a name: rename it")
-    if not _opens(target):
+    if not is_geotiff(Path(target.rest)):
         raise InputError(f"{path}: points to {target.shown}, which is no GeoTIFF: convert that with gdal_translate")
-
-
-def _opens(target: Address) -> bool:
-    try:
-        with rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR"):
-            rasterio.open(target.gdal, driver=GEOTIFF).close()
-    except (RasterioError, CPLE_BaseError, ValueError):
-        return False
-    return True
 
 
 def _more_than_a_mosaic(path: Path, what: str) -> InputError:

@@ -19,6 +19,11 @@ from geofcs.remote import parse_address
         ("/vsicurl/https://example.org/a.tif", "/vsicurl/https://example.org/a.tif", "https://example.org/a.tif"),
         ("s3://bucket/a b/c.tif", "/vsis3/bucket/a b/c.tif", "s3://bucket/a b/c.tif"),
         ("/vsis3/bucket/c.tif", "/vsis3/bucket/c.tif", "s3://bucket/c.tif"),
+        (
+            "https://example.org/..a/b..tif?in=../c#/..",
+            "/vsicurl/https://example.org/..a/b..tif?in=../c#/..",
+            "https://example.org/..a/b..tif",
+        ),
         ("gs://bucket/c.tif", "/vsigs/bucket/c.tif", "gs://bucket/c.tif"),
         ("az://container/c.tif", "/vsiaz/container/c.tif", "az://container/c.tif"),
         ("/data/a.tif", "/data/a.tif", "/data/a.tif"),
@@ -73,6 +78,13 @@ def test_whatever_has_no_scheme_is_a_path_of_the_disk(text: str) -> None:
         "s3://user@169.254.169.254/a.tif",
         "/vsis3/example.org:80#/a.tif",
         "gs://a b/c.tif",
+        "https://example.org/in/../out/a.tif",
+        "https://example.org/in/%2e%2E/a.tif",
+        "https://example.org/in/.%2e",
+        "https://example.org/./a.tif?key=1",
+        "https://example.org/in\\..\\a.tif",
+        "/vsicurl/https://example.org/in/../a.tif",
+        "s3://bucket/in/../a.tif",
     ],
 )
 def test_what_is_not_plainly_one_file_is_refused_in_a_line(text: str) -> None:

@@ -208,7 +208,6 @@ MORE = r"a\.vrt: is a virtual raster with {}, more than a mosaic needs"
 NO_NAME = r"a\.vrt: points to .*: is not the name of a file"
 NO_CRS = r"a\.vrt: its CRS is neither well-known text nor a code such as EPSG:32631 \(.*\): write it anew in one of"
 NO_GRID = r"a\.vrt: its CRS names a file or an operation of PROJ's \(.+\), which are not followed: write it"
-NO_MASK = r"\.msk: lies beside the scene as its \.msk file but is no TIFF: move it away"
 
 LEADING: dict[str, tuple[str, dict[str, str], str | None]] = {
     "elsewhere": (vrt(SECRET), {}, ELSEWHERE),
@@ -237,9 +236,11 @@ LEADING: dict[str, tuple[str, dict[str, str], str | None]] = {
     "index of tiles": (vrt(source("b.tif")), {"b.tif": INDEX}, NO_TIFF),
     "half a GeoTIFF": (vrt(source("b.tif")), {"b.tif": "II*\0" + WMS}, NO_TIFF),
     "a name that is XML": (vrt(source("below/&lt;VRTDataset/b.tif")), {}, "a name: rename it"),
-    "mask of a source": (vrt(GOOD), {"good.tif.msk": vrt(SECRET)}, r"good\.tif" + NO_MASK),
-    "mask": (vrt(GOOD), {"a.vrt.msk": vrt(SECRET)}, r"a\.vrt" + NO_MASK),
-    "mask of a TIFF": (vrt(GOOD), {"a.vrt.msk": "II*\0"}, r"\.msk: is the mask of a virtual raster, which is not"),
+    "mask of a source": (vrt(GOOD), {"good.tif.msk": vrt(SECRET)}, r"good\.tif\.msk: is the mask of a virtual r"),
+    "mask, other case": (vrt(GOOD), {"GOOD.tif.MSK": vrt(SECRET)}, r"good\.tif\.msk: is the mask of"),
+    "mask": (vrt(GOOD), {"a.vrt.msk": vrt(SECRET)}, r"\.msk: is the mask of a virtual raster or of a source"),
+    "too deep": (vrt(GOOD, more="<MaskBand>" * 3000 + "</MaskBand>" * 3000), {}, MORE.format("elements too deep.*")),
+    "mask of a TIFF": (vrt(GOOD), {"a.vrt.msk": "II*\0"}, r"\.msk: is the mask of a virtual raster or of a source"),
     "mask of one within": (vrt(source("b.vrt")), {"b.vrt": vrt(GOOD), "b.vrt.msk": "II*\0"}, r"\.msk: is the mask"),
     "in place of a name": (vrt(source("&lt;VRTDataset/&gt;", 0)), {}, NO_NAME),
     "server": (vrt(source("URL", 0)), {}, ON_SERVER),
@@ -296,7 +297,7 @@ def test_a_virtual_raster_of_itself_is_told(good: Path) -> None:
 
 def test_virtual_rasters_that_multiply_are_told(good: Path) -> None:
     (good.parent / "a.vrt").write_text(all_bands("b.vrt"))
-    (good.parent / "b.vrt").write_text(vrt(source("c.vrt") * 9))
+    (good.parent / "b.vrt").write_text(vrt(source("c.vrt") * 9_000))
     (good.parent / "c.vrt").write_text(vrt(GOOD, more=f"<Description>{'x' * 2_000_000}</Description>"))
     with pytest.raises(InputError, match=r"b\.vrt: is too large for a virtual raster: make it anew with gdalbuildvrt"):
         planned(good.parent / "a.vrt", good)
