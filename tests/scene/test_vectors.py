@@ -236,7 +236,9 @@ def test_no_vector_file_leads_to_a_server_or_another_file(name: str, tmp_path: P
     path = make(tmp_path, server.url("area.geojson"), tmp_path / "secret")
     refused = nullcontext() if message is None else pytest.raises(InputError, match=message)
     with nobody_opens(tmp_path / "secret"), refused:
-        read_shapes(str(path))
+        found = read_shapes(str(path))
+        if found.crs is not None:
+            pyproj.Transformer.from_crs(found.crs, "EPSG:32631", always_xy=True).transform(3, 45)
     assert not server.requests
 
 
