@@ -17,7 +17,7 @@ from urllib.parse import quote, unquote, urlsplit
 from geofcs.errors import InputError, SourceError
 from geofcs.remote.address import WEB, Address
 from geofcs.remote.hosts import inner_address
-from geofcs.remote.patience import attempts, timeout_seconds
+from geofcs.remote.patience import attempts, most_attempts, timeout_seconds
 
 REFUSALS = (401, 403)
 MISSING = (404, 410)
@@ -25,7 +25,7 @@ UNSATISFIABLE = 416
 """What a server says to a request for the first byte of nothing."""
 
 BELIEVED_AFTER = 2
-"""A refusal, or a missing file, is seldom a passing fault: so many of them are believed."""
+"""A refusal, or a missing file, is seldom a passing fault: so many are believed, one if none is tried twice."""
 
 Answer = TypeVar("Answer")
 
@@ -114,7 +114,7 @@ def _patiently(address: Address, ask: Callable[[], Answer]) -> Answer:
             error.close()
             reason = f"HTTP {error.code}"
             refusals += error.code in (*REFUSALS, *MISSING)
-            if refusals == BELIEVED_AFTER:
+            if refusals == min(BELIEVED_AFTER, most_attempts()):
                 raise _refused(address, error.code) from None
         except (OSError, http.client.HTTPException, ValueError) as error:
             # The cause of a URLError, never its text or a request's: they may hold the address.

@@ -116,7 +116,9 @@ def test_a_server_without_ranges_is_refused_at_once(server: FaultyServer) -> Non
     assert len(server.requests) == 1
 
 
-def test_a_file_that_is_not_on_the_server(server: FaultyServer) -> None:
+@pytest.mark.parametrize("retries", ["6", "0"])
+def test_a_file_that_is_not_on_the_server(retries: str, server: FaultyServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GDAL_HTTP_MAX_RETRY", retries)
     with pytest.raises(InputError, match=r"none\.tif: no such file on the server \(HTTP 404\)"):
         plan_pair(server.url("none.tif"), server.url("none.tif"), SceneOptions())
 
