@@ -61,18 +61,18 @@ def test_any_number_of_threads_writes_the_same_pixels(tmp_path: Path, count: int
     assert (mosaic(job, blocks) == run(stub_job(tmp_path / "plain"), 1, 32)).all()
 
 
-def hosts_listened_on() -> set[str]:
-    """By this process and its children."""
+def listening() -> set[tuple[str, int]]:
+    """Hosts and ports, of this process and its children; servers of other tests may be among them."""
     me = psutil.Process()
     connections = [each for process in (me, *me.children(recursive=True)) for each in process.net_connections()]
-    return {each.laddr.ip for each in connections if each.status == psutil.CONN_LISTEN}
+    return {(each.laddr.ip, each.laddr.port) for each in connections if each.status == psutil.CONN_LISTEN}
 
 
 @pytest.mark.parametrize(("crew", "hosts"), [(threads(2), set()), (PROCESSES, {"127.0.0.1"})], ids=["threads", "dask"])
 def test_nothing_listens_beyond_this_machine(crew: Crew, hosts: set[str]) -> None:
-    before = hosts_listened_on()
+    before = listening()
     with local_team(crew):
-        assert hosts_listened_on() - before == hosts
+        assert {host for host, _port in listening() - before} == hosts
 
 
 @dataclass(frozen=True)
