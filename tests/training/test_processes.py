@@ -125,6 +125,7 @@ def of_pairs(folder: Path) -> tuple[str, ...]:
     return "data.dataset=second", f"data.folder={folder}", "output.save_every=100", "output.log_every=100"
 
 
+@pytest.mark.long
 def test_a_pair_that_one_process_cannot_read_ends_both_with_one_line_and_the_state_saved(tmp_path: Path) -> None:
     process = begun(tmp_path / "run", *of_pairs(spoilt_pairs(tmp_path / "pairs")))
     check_told_of_the_pair(process, tmp_path / "run")
