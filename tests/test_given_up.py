@@ -14,13 +14,10 @@ import rasterio
 
 from geofcs.batches import ScorerSource
 from geofcs.classes import SECOND
-from geofcs.model.build import build
-from geofcs.model.sizes import pico
-from geofcs.model.weights import save_weights
 from geofcs.plan import DetectPlan
-from geofcs.synthetic import SceneParameters
-from geofcs.synthetic.write import Extent, write_scenes
+from geofcs.synthetic.write import Extent
 from tests.commands import Command, Said
+from tests.made import make_material
 from tests.schedule.processes import process_cluster
 from tests.schedule.scorers import DeadlySource, PoisonSource
 from tests.stubs import StubPair, StubScorerSource
@@ -38,9 +35,7 @@ NAMED = "the block(s) at rows 0 to 143, columns 0 to 99"
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two scenes and weights; what is computed of them is made up."""
     folder = tmp_path_factory.mktemp("scenes")
-    write_scenes(folder, SceneParameters(seed=3), Extent(HEIGHT, WIDTH))
-    config = pico(classes=SECOND.count, width=4)
-    save_weights(folder / "w.safetensors", build(config, 0), config, SECOND, tile=64, trained="not trained")
+    make_material(folder, Extent(HEIGHT, WIDTH), width=4)
     return folder
 
 

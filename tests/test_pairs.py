@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from geofcs import scoring
-from geofcs.classes import SECOND
 from geofcs.errors import (
     ComputeError,
     GeofcsError,
@@ -23,16 +22,13 @@ from geofcs.errors import (
 from geofcs.listener import never
 from geofcs.listing import Row, read_pairs
 from geofcs.lock import locked
-from geofcs.model.build import build
-from geofcs.model.sizes import pico
-from geofcs.model.weights import save_weights
 from geofcs.pairs import PairResult, detect_pairs, exit_code_of
 from geofcs.plan import DetectRequest
 from geofcs.scene import SceneOptions
 from geofcs.scoring import ModelScorer, ModelSource
-from geofcs.synthetic import SceneParameters
-from geofcs.synthetic.write import Extent, write_scenes
+from geofcs.synthetic.write import Extent
 from tests.commands import Command
+from tests.made import make_material
 from tests.stubs import Silent
 
 
@@ -40,9 +36,7 @@ from tests.stubs import Silent
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two small scenes and weights."""
     folder = tmp_path_factory.mktemp("pairs")
-    write_scenes(folder, SceneParameters(seed=3), Extent(100, 120))
-    config = pico(classes=SECOND.count, width=8)
-    save_weights(folder / "w.safetensors", build(config, 0), config, SECOND, tile=64, trained="not trained")
+    make_material(folder, Extent(100, 120))
     return folder
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -83,7 +83,8 @@ def write_scenes(
     paths = [folder / name for name in FILES]
     with locked(paths[-1]):
         _check_free(folder, paths, overwrite)
-        _write_files(folder, paths, parameters, extent, block, threads or min(os.cpu_count() or 1, 4), progress)
+        with _renamed_when_whole(folder, paths, parameters.scheme) as partial:
+            _write(partial, parameters, extent, block, threads or min(os.cpu_count() or 1, 4), progress)
     return paths[0], paths[1], paths[2]
 
 
@@ -93,23 +94,17 @@ def _check_free(folder: Path, paths: list[Path], overwrite: bool) -> None:
         raise OutputError(f"{folder}: already holds {', '.join(there)}; choose another folder or give --overwrite")
 
 
-def _write_files(
-    folder: Path,
-    paths: list[Path],
-    parameters: SceneParameters,
-    extent: Extent,
-    block: int,
-    threads: int,
-    progress: Callable[[int], None],
-) -> None:
+@contextmanager
+def _renamed_when_whole(folder: Path, paths: list[Path], scheme: ClassScheme) -> Iterator[list[Path]]:
+    """Names to write to, which become `paths` in the end, unless something failed."""
     partial = [path.with_name(f"{path.name}.partial") for path in paths]
     try:
-        _write(partial, parameters, extent, block, threads, progress)
+        yield partial
         for source, path in zip(partial, paths, strict=True):
             for ending in SIDE_FILES:
                 path.with_name(f"{path.name}{ending}").unlink(missing_ok=True)
             rename_synced(source, path)
-        write_category_names(paths[-1], parameters.scheme.code_names)
+        write_category_names(paths[-1], scheme.code_names)
     except (RasterioError, OSError) as error:
         raise OutputError(
             f"{folder}: cannot write the scenes: {error}; free some space or choose another folder"

@@ -14,14 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from geofcs.classes import SECOND
 from geofcs.detect import detect
-from geofcs.model.build import build
-from geofcs.model.sizes import pico
-from geofcs.model.weights import save_weights
 from geofcs.plan import DetectRequest
-from geofcs.synthetic import SceneParameters
-from geofcs.synthetic.write import Extent, write_scenes
+from geofcs.synthetic.write import Extent
+from tests.made import make_material
 from tests.stubs import Silent
 
 SIGNALS = {signal.SIGINT: 130, signal.SIGTERM: 143}
@@ -37,9 +33,7 @@ REPOSITORY = Path(__file__).parents[2]
 def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two blocks for two workers, of three strips of two tiles each."""
     folder = tmp_path_factory.mktemp("scenes")
-    write_scenes(folder, SceneParameters(seed=3), Extent(300, 100))
-    config = pico(classes=SECOND.count, width=4)
-    save_weights(folder / "w.safetensors", build(config, 0), config, SECOND, tile=64, trained="not trained")
+    make_material(folder, Extent(300, 100), width=4)
     return folder
 
 

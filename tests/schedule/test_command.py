@@ -9,12 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from geofcs.classes import SECOND
-from geofcs.model.build import build
-from geofcs.model.sizes import pico
-from geofcs.model.weights import save_weights
-from geofcs.synthetic import SceneParameters
-from geofcs.synthetic.write import Extent, write_scenes
+from geofcs.synthetic.write import Extent
+from tests.made import make_material
 from tests.schedule.processes import process_cluster
 
 
@@ -29,9 +25,7 @@ def detect(folder: Path, out: str, *options: str) -> tuple[int, str]:
 
 @pytest.mark.long
 def test_the_command_writes_the_same_bytes_on_a_cluster_and_says_what_it_cannot_do_there(tmp_path: Path) -> None:
-    write_scenes(tmp_path, SceneParameters(seed=3), Extent(200, 260))
-    config = pico(classes=SECOND.count, width=8)
-    save_weights(tmp_path / "w.safetensors", build(config, 0), config, SECOND, tile=64, trained="not trained")
+    make_material(tmp_path, Extent(200, 260))
     with process_cluster(tmp_path) as cluster:
         cluster.start_worker()
         assert detect(tmp_path, "cluster", "--scheduler", cluster.address) == (0, "")

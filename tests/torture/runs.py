@@ -20,19 +20,16 @@ from geofcs import detect
 from geofcs.blocks import BlockJob, run_block
 from geofcs.classes import SECOND
 from geofcs.listener import Listener, Stop
-from geofcs.model.build import build
 from geofcs.model.interface import Scores
-from geofcs.model.sizes import pico
-from geofcs.model.weights import save_weights
 from geofcs.plan import DetectPlan, DetectRequest, make_plan
 from geofcs.run import Compute
 from geofcs.schedule.cluster import Cluster
 from geofcs.schedule.outcome import Outcome
 from geofcs.schedule.site import ThisMachine
 from geofcs.schedule.stall import Patience
-from geofcs.synthetic import SceneParameters
-from geofcs.synthetic.write import Extent, write_scenes
+from geofcs.synthetic.write import Extent
 from geofcs.tiles import Block
+from tests.made import make_material
 
 HEIGHT, WIDTH, TILE, OVERLAP = 540, 620, 128, 16
 
@@ -55,9 +52,7 @@ class Material:
 
 def write_material(folder: Path) -> Material:
     """Scenes and weights, made once."""
-    write_scenes(folder, SceneParameters(seed=3), Extent(HEIGHT, WIDTH))
-    config = pico(classes=SECOND.count, width=8)
-    save_weights(folder / "w.safetensors", build(config, seed=0), config, SECOND, tile=TILE, trained="not trained")
+    make_material(folder, Extent(HEIGHT, WIDTH), tile=TILE)
     return Material(folder / "t1.tif", folder / "t2.tif", folder / "w.safetensors")
 
 
